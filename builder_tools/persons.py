@@ -41,7 +41,7 @@ def persons_of(images: Sequence[str], how: str, neutral: str | None = None) -> P
 
     Raises:
         FileNotFoundError: If there is no such table.
-        ValueError: If `how` is none of these, or no image shows a known person.
+        ValueError: If `how` is none of these, or no image shows a known person or is neutral.
     """
     is_neutral = None
     if how == FOLDER:
@@ -60,6 +60,11 @@ def persons_of(images: Sequence[str], how: str, neutral: str | None = None) -> P
     if neutral is not None:
         searched = compiled(neutral)
         is_neutral = [searched.search(image) is not None for image in images]
+        if not any(is_neutral):
+            raise ValueError(
+                f"Expected neutral images by {neutral!r}. Received: none of {len(images)} images "
+                "has such a name. Correct the pattern, or leave it out."
+            )
     return Persons(tuple(names), None if is_neutral is None else tuple(is_neutral))
 
 

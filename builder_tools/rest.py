@@ -370,8 +370,9 @@ def population_of(
     missing = [name for name in emotions if own_word(name) not in known]
     if missing:
         raise ValueError(
-            f"Expected what many neutral faces give each class, as population. Received: none for "
-            f"{missing}. Give population={{class: mean log-probability}}."
+            f"Expected only classes of {list(population)} for a resting face: of others it is not "
+            f"known what many neutral faces give. Received: {missing}. Use another model, or in "
+            "Python give RestingFace.from_probabilities their population."
         )
     return tuple(float(known[own_word(name)]) for name in emotions)
 

@@ -6,14 +6,15 @@ import time
 
 import numpy as np
 import pytest
-from fakes import save_image
+from fakes import FakeDetector, FakeModel, save_image
 from rests import CALM, SAD
 
 from builder_tools.cli import main
-from builder_tools.emotions import NINE_EMOTIONS
-from builder_tools.inference import BatchRow
-from builder_tools.persons import persons_by_pattern, persons_of
+from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
+from builder_tools.inference import BatchRow, Inference
+from builder_tools.persons import Persons, persons_by_pattern, persons_of
 from builder_tools.rest import GUESSED_SPREAD, RestingFace, rests_by_person
+from builder_tools.submission import make_submission, plan_submission
 from builder_tools.submission.by_person import compared
 
 IMAGES = ["ann/1.png", "ann/neutral.png", "bob-2.png"]
@@ -89,6 +90,8 @@ def test_no_table_and_patterns_that_are_none(tmp_path):
             persons_of(IMAGES, how)
     with pytest.raises(ValueError, match="regular expression"):
         persons_of(IMAGES, "folder", "[")
+    with pytest.raises(ValueError, match=r"neutral images by 'calm'.*none of 3 images"):
+        persons_of(IMAGES, "folder", "calm")
 
 
 def test_images_that_look_neutral_are_rest_where_nobody_says_so():
@@ -238,3 +241,36 @@ def test_an_interrupted_batch_keeps_what_rests_need(people, tmp_path, monkeypatc
 
 def _broken(*_):
     raise RuntimeError("off")
+
+
+@pytest.mark.parametrize(
+    ("emotions", "is_neutral", "words"),
+    [
+        (("happy", "Ahegao", "neutral"), None, "for a resting face.*Received: .*Ahegao"),
+        (("happy", "Ahegao", "neutral"), (True, True), "for a resting face.*Received: .*Ahegao"),
+        (("happy", "anger", "sad"), None, "a class neutral"),
+    ],
+)
+def test_classes_without_a_rest_are_refused_before_the_first_image(
+    emotions, is_neutral, words, tmp_path
+):
+    """They were refused after the last one, and the answers to all images were not written."""
+    for number in (1, 2):
+        save_image(tmp_path / "in" / f"{number}.png", 1, 200)
+    model, job = FakeModel(), plan_submission(tmp_path / "in")
+    model.emotions = EmotionSet(emotions)
+    inference = Inference(model, FakeDetector(), show_state_mode="none", every_face=True)
+    persons = Persons(("ann", "ann"), is_neutral)
+    with pytest.raises(ValueError, match=words):
+        list(make_submission(inference, job, tmp_path / "out.csv", persons=persons))
+    assert model.calls == [] and [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_batch_says_how_many_faces_are_not_compared(people, tmp_path, caplog):
+    command = ["img-batch", str(people), "--csv", str(tmp_path / "out.csv")]
+    assert main([*command, "--person", "(bob|wall)/?", "--neutral", "ann"]) == 0
+    said = "Not compared with a rest: 2 images of no known person, 1 whose person has no other"
+    assert said in caplog.text
+    caplog.clear()
+    assert main([*command, "--person", "(ann)/", "--neutral", "ann"]) == 0
+    assert "Not compared with a rest: 1 image of no known person\n" in caplog.text

@@ -24,11 +24,12 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from builder_tools.media import IMAGE_ERRORS, read_image
-    from builder_tools.rest import RestingFace
+    from builder_tools.rest import RestingFace, population_of
 
     check_rest_place(options.out)
     failed, rows = [], []
     with make_inference(options, "img") as inference:
+        population_of(inference.model.emotions)  # refused before the images are read
         for image in options.images:
             try:
                 faces = inference.analyse(read_image(image))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import subprocess
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
@@ -25,7 +26,7 @@ from builder_tools.media import find_images
 from builder_tools.media.guarding import check_outputs, check_own
 from builder_tools.media.partial import check_place, replacing
 from builder_tools.persons import Persons
-from builder_tools.submission.by_person import compared
+from builder_tools.submission.by_person import check_classes, compared, not_compared
 from builder_tools.submission.faces_csv import PERSON_COLUMNS, write_faces
 from builder_tools.submission.resuming import Stamp, add_row, begin_rows, stamp_of
 from builder_tools.submission.sample import match_ids, read_sample, spelt_as
@@ -33,6 +34,8 @@ from builder_tools.submission.sample import match_ids, read_sample, spelt_as
 COLUMNS = ("image_path", "emotion")
 LOG_COLUMNS = ("image_path", "status", "emotion", "probability", "num_faces", "reason")
 COMPETITION = "skillbox-computer-vision-project"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,8 @@ def make_submission(
 
     Raises:
         ValueError: If the CSV file does not pass `validate_submission` (it is then not written),
-            or there is an interrupted run with other images or settings.
+            there is an interrupted run with other images or settings, or nobody's rest is known
+            for the model's classes (`persons`).
         BlockingIOError: If another process is writing this file.
         OSError: If a file cannot be written; before the first row if possible.
     """
@@ -134,6 +138,8 @@ def make_submission(
         raise ValueError(
             "Expected Inference(every_face=True) with faces_csv or persons. Received: without."
         )
+    if persons is not None:
+        check_classes(persons, tuple(inference.model.emotions))
     check_outputs(outputs, [*([job.sample] if job.sample else []), *job.paths])
     check_own(log, ",".join(LOG_COLUMNS))
     if restart:
@@ -152,6 +158,8 @@ def make_submission(
         asked = persons is not None
         if asked:
             rows = compared(rows, persons, emotions)
+            if left := not_compared(rows):
+                logger.warning("Not compared with a rest: %s", left)
         if faces_csv is not None:
             columns = {"geometry": inference.geometry, "persons": asked}
             write_faces(Path(faces_csv), rows, emotions, **columns)

@@ -9,7 +9,19 @@ import numpy as np
 
 from builder_tools.inference import BatchRow
 from builder_tools.persons import Persons
-from builder_tools.rest import rests_by_person
+from builder_tools.rest import looks_neutral, population_of, rests_by_person
+
+
+def check_classes(persons: Persons, emotions: Sequence[str]) -> None:
+    """Refuse, before any image is read, classes of which no rests are known.
+
+    Raises:
+        ValueError: If there is a class that is not in the population, or none by which neutral
+            images are found where nobody says which are.
+    """
+    population_of(emotions)
+    if persons.is_neutral is None:
+        looks_neutral(np.zeros((0, len(emotions))), emotions)
 
 
 def compared(rows: Sequence[BatchRow], persons: Persons, emotions: Sequence[str]) -> list[BatchRow]:
@@ -53,3 +65,20 @@ def compared(rows: Sequence[BatchRow], persons: Persons, emotions: Sequence[str]
             relative_probability=float(relative[best]),
         )
     return found
+
+
+def not_compared(rows: Sequence[BatchRow]) -> str:
+    """Return how many images with a face are compared with no rest, and why; "" if all are.
+
+    Args:
+        rows: From `compared`.
+    """
+    left = [row for row in rows if row.faces and row.relative_emotion is None]
+    unknown = sum(not row.person for row in left)
+    parts = []
+    if unknown:
+        parts.append(f"{unknown} image{'' if unknown == 1 else 's'} of no known person")
+    if known := len(left) - unknown:
+        images = "" if parts else f" image{'' if known == 1 else 's'}"
+        parts.append(f"{known}{images} whose person has no other neutral image")
+    return ", ".join(parts)

@@ -7,6 +7,7 @@ from fakes import FakeDetector, FakeModel, made_image
 from builder_tools.detectors.haar import HaarDetector
 from builder_tools.drawing import DrawBox
 from builder_tools.inference import Inference
+from builder_tools.results import Box, Face
 
 
 def test_any_model_and_detector_serve():
@@ -96,3 +97,16 @@ def test_detectors_made_here_are_closed_here(astronaut, monkeypatch):
     assert len(closed) == 1
     with pytest.raises(RuntimeError, match="closed"):
         closed[0].detect(astronaut)
+
+
+@pytest.mark.parametrize("mode", ["img", "img_batch", "video"])
+def test_faces_of_any_detector_are_clipped_and_largest_first(mode, face_video):
+    """A face beyond the edge was read from nothing, and its row said that all was well."""
+    detector = FakeDetector()
+    boxes = [(0, 0, 8, 8), (-20, -20, 20, 20), (9000, 9000, 9100, 9100), (5, 5, 5, 9)]
+    detector.detect = lambda image: [Face(Box(*xyxy), 0.9) for xyxy in boxes]
+    source = str(face_video.path) if mode == "video" else [made_image(1)]
+    options = {"show_state_mode": "none", "inference_mode": mode, "every_face": True}
+    found = next(iter(Inference(FakeModel(), detector, **options).run(source)))
+    faces = [face if mode == "img_batch" else face.to_dict() for face in found.faces]
+    assert [face["box"] for face in faces] == [[0, 0, 20, 20], [0, 0, 8, 8]]

@@ -73,7 +73,7 @@ class FaceDetector(Protocol):
 
 
 def faces_found(detector: FaceDetector, image_rgb: np.ndarray) -> Sequence[Face]:
-    """Return the faces found in an image by a detector, whoever wrote it.
+    """Return the faces found in an image by a detector, whoever wrote it: see `in_image`.
 
     Raises:
         TypeError: If it returns anything else.
@@ -81,12 +81,20 @@ def faces_found(detector: FaceDetector, image_rgb: np.ndarray) -> Sequence[Face]
     found = detector.detect(image_rgb)
     is_list = isinstance(found, list | tuple)
     if is_list and all(isinstance(face, Face) for face in found):
-        return found
+        return found if isinstance(detector, BaseDetector) else in_image(found, image_rgb)
     received = f"a list with {found[:1]!r}" if is_list else type(found).__name__
     raise TypeError(
         f"Expected {type(detector).__name__}.detect to give a list of Face, [] where it finds "
         f"none. Received: {received}."
     )
+
+
+def in_image(faces: Iterable[Face], image_rgb: np.ndarray) -> list[Face]:
+    """Return faces clipped to their image, largest first; those beyond its edge are left out."""
+    height, width = image_rgb.shape[:2]
+    clipped = [replace(face, box=face.box.clip(width, height)) for face in faces]
+    kept = [face for face in clipped if face.box.area > 0]
+    return sorted(kept, key=lambda face: face.box.area, reverse=True)
 
 
 def face_square(box: Box, detector: FaceDetector, turned_deg: int = 0) -> Box:
@@ -192,14 +200,12 @@ class BaseDetector(ABC):
         """Free what the back end holds; called once."""
 
     def _tidy(self, faces: Iterable[Face], image_rgb: np.ndarray) -> list[Face]:
-        height, width = image_rgb.shape[:2]
-        clipped = [
-            replace(face, box=face.box.clip(width, height), score=min(max(face.score, 0.0), 1.0))
+        sure = [
+            replace(face, score=min(max(face.score, 0.0), 1.0))
             for face in faces
             if face.score >= self.min_score
         ]
-        kept = [face for face in clipped if face.box.area > 0 and self._is_large_enough(face.box)]
-        return sorted(kept, key=lambda face: face.box.area, reverse=True)
+        return [face for face in in_image(sure, image_rgb) if self._is_large_enough(face.box)]
 
     def _is_large_enough(self, box: Box) -> bool:
         return max(box.width, box.height) >= self.min_size_px

@@ -51,6 +51,80 @@ def test_a_model_that_gives_no_probabilities_is_named():
         Inference(model, FakeDetector(), show_state_mode="none").run(made_image(1, 200))
 
 
+@pytest.mark.parametrize("emotions", [(), None, ("happy", "happy", "sad"), (0, 1, 2), "sad"])
+def test_a_model_s_classes_are_distinct_names(emotions):
+    """Of two classes of one name, the second took the place of the first without a word."""
+    model = FakeModel()
+    model.emotions = emotions
+    with pytest.raises(ValueError, match=r"FakeModel\.emotions .*distinct names.*Received: "):
+        Inference(model, FakeDetector(), show_state_mode="none")
+
+
+@pytest.mark.parametrize("mode", ["img", "img_batch"])
+def test_a_model_s_rows_sum_to_1(mode):
+    """Sigmoids passed for probabilities: faces were happy 90 %, neutral 90 %, sad 90 %."""
+    model = FakeModel()
+    model.predict = lambda faces: np.full((len(faces), 3), 0.9)
+    inference = Inference(model, FakeDetector(), show_state_mode="none", inference_mode=mode)
+    with pytest.raises(
+        ValueError, match=r"FakeModel\.predict.*sum to 1.*Received: .*2\.7.*softmax"
+    ):
+        inference.run([made_image(1, 200)])
+
+
+def test_rounding_of_a_model_is_no_negative_probability():
+    model = FakeModel()
+    model.predict = lambda faces: np.array([[1.002, -0.002, 0]] * len(faces))
+    (face,) = Inference(model, FakeDetector(), show_state_mode="none").run(made_image(1)).faces
+    assert face.probabilities == {"happy": 1, "neutral": 0, "sad": 0}
+
+
+def test_places_may_come_as_a_list():
+    model = FakeModel()
+    model.valence_arousal = lambda probabilities: [(0.25, -0.5)] * len(probabilities)
+    (face,) = Inference(model, FakeDetector(), show_state_mode="none").run(made_image(1)).faces
+    assert (face.valence, face.arousal) == (0.25, -0.5)
+
+
+@pytest.mark.parametrize(
+    ("places", "received"),
+    [([0.5], r"shape \(1,\)"), ([(5, 0)], r"5\.\.\.0|0\.\.\.5"), (None, r"shape \(\)")],
+)
+def test_a_model_that_gives_no_places_is_named(places, received):
+    model = FakeModel()
+    model.valence_arousal = lambda probabilities: places
+    with pytest.raises(ValueError, match=rf"FakeModel\.valence_arousal.*Received: {received}"):
+        Inference(model, FakeDetector(), show_state_mode="none").run(made_image(1))
+
+
+def test_a_model_that_gives_a_pair_for_readings_is_named():
+    model = FakeModel()
+    model.predict_with_affect = lambda faces: (np.eye(3)[:1], np.zeros((1, 2)))
+    with pytest.raises(TypeError, match=r"FakeModel\.predict_with_affect.*Readings.*tuple"):
+        Inference(model, FakeDetector(), show_state_mode="none").run(made_image(1))
+
+
+@pytest.mark.parametrize("mode", ["img", "video_rec"])
+@pytest.mark.parametrize("drawn", [None, np.zeros((4, 4)), np.zeros((4, 4, 3))])
+def test_a_drawer_that_gives_no_image_is_named(drawn, mode, face_video, tmp_path):
+    class Drawer:
+        def draw(self, image, faces, fps):
+            return drawn
+
+    source = str(face_video.path) if mode == "video_rec" else made_image(1)
+    options = {"out": tmp_path / "out.mp4"} if mode == "video_rec" else {}
+    inference = Inference(
+        FakeModel(), FakeDetector(), Drawer(), show_state_mode="none", inference_mode=mode
+    )
+    with pytest.raises(TypeError, match=r"Drawer\.draw to give .*uint8.* Received: "):
+        list(
+            inference.run(source, **options).faces
+            if mode == "img"
+            else inference.run(source, **options)
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 class Unframed:
     """A detector as one would write it after the first sentence of a page."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -11,7 +11,7 @@ from builder_tools.classifier import EmotionClassifier
 from builder_tools.detectors import FaceDetector, face_square
 from builder_tools.detectors.turning import turned_back
 from builder_tools.emotions import EmotionSet
-from builder_tools.fields import checked_part, is_number, is_table
+from builder_tools.fields import checked_part, is_number, is_table, is_text
 from builder_tools.media import resize_faces, resize_square
 from builder_tools.results import (
     DOUBTFUL_BELOW,
@@ -31,7 +31,8 @@ NO_SHAPE: Shape = (None, "")
 """Used if no geometry was requested."""
 
 ROUNDING = 1e-2
-"""How far a probability may lie outside [0, 1], as happens with half precision."""
+"""How far a probability may lie outside [0, 1], the sum of a face's from 1, and a place outside
+[-1, 1], as happens with half precision."""
 LARGEST_FACE_PX = 1024
 """Longest side of a face, or of an image without one, given to a model of unknown input size."""
 
@@ -40,7 +41,7 @@ class EmotionModel(Protocol):
     """Anything that predicts emotion probabilities for faces.
 
     Attributes:
-        emotions: The classes, in the order of the probabilities.
+        emotions: The classes, distinct names in the order of the probabilities.
 
     A model that also has `valence_arousal(probabilities) -> (n, 2)` places faces in the
     valence-arousal plane (NaN for none). If it has `predict_with_affect(faces) ->
@@ -50,7 +51,7 @@ class EmotionModel(Protocol):
     emotions: EmotionSet
 
     def predict(self, faces: Sequence[np.ndarray]) -> np.ndarray:
-        """Return `(n, num_classes)` for a list of `(H, W, 3)` uint8 RGB faces."""
+        """Return `(n, num_classes)`, rows that sum to 1, for `(H, W, 3)` uint8 RGB faces."""
         ...
 
 
@@ -58,12 +59,14 @@ def chosen_model(given: EmotionModel | None, decision: str | None) -> EmotionMod
     """Return the given model, or else the default one with the requested decision.
 
     Raises:
-        ValueError: If a decision is requested along with a model.
+        ValueError: If a decision is requested along with a model, or the model's classes are not
+            distinct names.
         TypeError: If the given object is not a model.
     """
     if given is None:
         return EmotionClassifier(decision=decision or "natural")
     checked_part("model_obj", given, ("emotions", "predict"))
+    _check_emotions(given)
     if decision is not None:
         raise ValueError(
             f"Expected decision only for the default model. Received: decision={decision!r} and "
@@ -142,7 +145,9 @@ def read_faces(model: EmotionModel, images: Sequence[np.ndarray], img_size: int 
     The network runs once per face. Faces are resized first if a size is given.
 
     Raises:
-        ValueError: If the model returns an array of the wrong shape, or not probabilities.
+        ValueError: If the model returns an array of the wrong shape, or not probabilities, or
+            places beyond the plane.
+        TypeError: If its `predict_with_affect` returns no `Readings`.
     """
     expected = (len(images), len(model.emotions))
     if not len(images):
@@ -150,14 +155,19 @@ def read_faces(model: EmotionModel, images: Sequence[np.ndarray], img_size: int 
     if img_size is not None:
         images = resize_faces(images, img_size)
     if hasattr(model, "predict_with_affect"):
-        found = model.predict_with_affect(images)
-        _check_answer(model, "predict_with_affect", found.probabilities, expected)
-        return found
-    probabilities = np.asarray(model.predict(images))
-    _check_answer(model, "predict", probabilities, expected)
-    if not hasattr(model, "valence_arousal"):
-        return Readings(probabilities, np.full((len(probabilities), 2), np.nan))
-    return Readings(probabilities, model.valence_arousal(probabilities))
+        method, found = "predict_with_affect", model.predict_with_affect(images)
+        if not isinstance(found, Readings):
+            raise TypeError(
+                f"Expected {type(model).__name__}.{method} to give results.Readings. "
+                f"Received: {type(found).__name__}."
+            )
+        probabilities = _checked_rows(model, method, found.probabilities, expected)
+        return Readings(probabilities, _checked_places(model, method, found.places, len(images)))
+    probabilities = _checked_rows(model, "predict", model.predict(images), expected)
+    places: object = np.full((len(images), 2), np.nan)
+    if hasattr(model, "valence_arousal"):
+        places = model.valence_arousal(probabilities)
+    return Readings(probabilities, _checked_places(model, "valence_arousal", places, len(images)))
 
 
 def face_emotions(
@@ -189,18 +199,52 @@ def doubtful_below(model: EmotionModel) -> float:
     return DOUBTFUL_BELOW if threshold is None else threshold
 
 
-def _check_answer(model: EmotionModel, method: str, found: np.ndarray, expected: tuple) -> None:
+def _check_emotions(model: EmotionModel) -> None:
+    emotions: object = model.emotions
+    is_list = isinstance(emotions, Collection) and not is_text(emotions)
+    names = list(emotions) if is_list else []
+    if not names or not all(map(is_text, names)) or len(set(names)) < len(names):
+        raise ValueError(
+            f"Expected {type(model).__name__}.emotions to be one or more distinct names, in the "
+            f"order of the probabilities. Received: {names if is_list else emotions!r}."
+        )
+
+
+def _checked_rows(model: EmotionModel, method: str, rows: object, expected: tuple) -> np.ndarray:
+    """Return probabilities, with rounding beyond 0...1 removed."""
+    found, whose = np.asarray(rows), f"Expected {type(model).__name__}.{method} to give"
     if found.shape != expected:
         raise ValueError(
-            f"Expected {type(model).__name__}.{method} to give an array of shape {expected} "
-            f"(faces, emotions). Received: shape {found.shape}."
+            f"{whose} an array of shape {expected} (faces, emotions). Received: "
+            f"shape {found.shape}."
         )
     if not np.isfinite(found).all():
-        raise ValueError(
-            f"Expected {type(model).__name__}.{method} to give numbers. Received: NaN or infinity."
-        )
+        raise ValueError(f"{whose} numbers. Received: NaN or infinity.")
     if found.min() < -ROUNDING or found.max() > 1 + ROUNDING:
         raise ValueError(
-            f"Expected {type(model).__name__}.{method} to give probabilities, 0...1. "
-            f"Received: {found.min():g}...{found.max():g}. Try a softmax over each row."
+            f"{whose} probabilities, 0...1. Received: {found.min():g}...{found.max():g}. "
+            "Try a softmax over each row."
         )
+    sums = found.sum(axis=1, dtype=np.float64)
+    worst = sums[np.abs(sums - 1).argmax()]
+    if abs(worst - 1) > ROUNDING:
+        raise ValueError(
+            f"{whose} probabilities that sum to 1 for each face. Received: a sum of {worst:g}. "
+            "Try a softmax over each row."
+        )
+    return np.clip(found, 0, 1)
+
+
+def _checked_places(model: EmotionModel, method: str, places: object, count: int) -> np.ndarray:
+    """Return valence and arousal, `(n, 2)`, NaN where unknown."""
+    found, whose = np.asarray(places), f"Expected {type(model).__name__}.{method} to give"
+    if found.shape != (count, 2):
+        raise ValueError(
+            f"{whose} valence and arousal of shape {(count, 2)}. Received: shape {found.shape}."
+        )
+    if (np.abs(found) > 1 + ROUNDING).any():
+        raise ValueError(
+            f"{whose} valence and arousal in -1...1. Received: "
+            f"{np.nanmin(found):g}...{np.nanmax(found):g}."
+        )
+    return np.clip(found, -1, 1)

@@ -170,12 +170,28 @@ def frame_loop(
             elif isinstance(draw_box, DrawBox):
                 image = draw_box.draw(frame.image, found, **pace)
             else:
-                image = draw_box.draw(frame.image, found, pace.get("fps"))
+                image = _checked_drawing(draw_box, frame.image, found, pace.get("fps"))
             result = FrameResult(source, frame.index, frame.time_s, found, image)
             goes_on = all([sink.take(result) for sink in sinks])
             yield result
             if not goes_on:
                 return
+
+
+def _checked_drawing(draw_box: Any, *given: Any) -> np.ndarray:
+    """Return what a user's own object draws.
+
+    Raises:
+        TypeError: If it is no image.
+    """
+    drawn = draw_box.draw(*given)
+    kind, shape = getattr(drawn, "dtype", type(drawn).__name__), np.shape(drawn)
+    if kind != np.uint8 or len(shape) != 3 or shape[2] != 3:
+        raise TypeError(
+            f"Expected {type(draw_box).__name__}.draw to give an (H, W, 3) uint8 RGB image. "
+            f"Received: {kind} {shape}."
+        )
+    return drawn
 
 
 class ResultStream(Iterator[FrameResult]):

@@ -32,6 +32,16 @@ def test_the_files_byte_by_byte(tmp_path):
     assert sorted(path.name for path in csv_path.parent.iterdir()) == ["s.csv", "s.log.csv"]
 
 
+@pytest.mark.parametrize("name", ["run.2025", "run.v1.csv", "run.txt", "run.tsv", "run"])
+def test_files_beside_the_csv_have_its_whole_name(name, tmp_path):
+    """The logs of run.2024 and run.2025 were one file, and the second replaced the first."""
+    save_image(tmp_path / "images" / "1.png", 1, 20)
+    submit(tmp_path / "images", tmp_path / "run.2024")
+    submit(tmp_path / "images", tmp_path / name)
+    names = {path.name for path in tmp_path.iterdir()} - {"images", "run.2024", name}
+    assert names == {"run.2024.log.csv", f"{name.removesuffix('.csv')}.log.csv"}
+
+
 def test_natural_order_and_statuses(folder, whole):
     rows = list(csv.reader(whole[0].decode().splitlines()))
     assert [row[0] for row in rows[1:]] == [f"{number}.png" for number in range(40)]

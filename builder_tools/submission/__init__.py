@@ -131,7 +131,7 @@ def make_submission(
     csv_path = Path(csv_path)
     if csv_path.is_dir():
         raise IsADirectoryError(f"Expected a csv file to write. Received a folder: {csv_path}.")
-    partial, log = csv_path.with_suffix(".partial.jsonl"), log_path(csv_path)
+    partial, log = _beside(csv_path, ".partial.jsonl"), log_path(csv_path)
     outputs = {"the csv": csv_path, "its log": log, "its rows under way": partial}
     outputs["the csv of faces"] = faces_csv
     if (faces_csv is not None or persons is not None) and not inference.policy.every_face:
@@ -214,7 +214,13 @@ def write_submission(
 
 def log_path(csv_path: str | Path) -> Path:
     """Return the path of a submission's log: `NAME.log.csv` next to `NAME.csv`."""
-    return Path(csv_path).with_suffix(".log.csv")
+    return _beside(Path(csv_path), ".log.csv")
+
+
+def _beside(csv_path: Path, ending: str) -> Path:
+    """Return the path of a file next to a CSV file; only its `.csv` is left out of the name."""
+    is_csv = csv_path.suffix.lower() == ".csv"
+    return csv_path.with_name(f"{csv_path.stem if is_csv else csv_path.name}{ending}")
 
 
 def validate_submission(
@@ -269,7 +275,7 @@ def standard_submission(
         rows = [[name, *row[1:]] for name, row in zip(names, rows, strict=True)]
     meant = [[cell.casefold() for cell in header], *rows]
     against = _check_cells(meant, emotions, sample, csv_path)
-    standard = csv_path.with_suffix(".standard.csv")
+    standard = _beside(csv_path, ".standard.csv")
     check_own(standard, ",".join(COLUMNS))
     with replacing(standard) as partial:
         write_csv(partial, COLUMNS, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 from builder_tools.cli.model import add_model_options, make_inference
@@ -27,12 +28,18 @@ def _run(options: argparse.Namespace) -> int:
     from builder_tools.rest import RestingFace, population_of
 
     check_rest_place(options.out)
-    failed, rows = [], []
+    failed, rows, known = [], [], {}
     with make_inference(options, "img") as inference:
         population_of(inference.model.emotions)  # refused before the images are read
         for image in options.images:
             try:
-                faces = inference.analyse(read_image(image))
+                pixels = read_image(image)
+                content = pixels.shape, sha256(pixels).digest()
+                if content in known:
+                    print(f"left out: {image}: the same image as {known[content]}", file=sys.stderr)
+                    continue
+                known[content] = image
+                faces = inference.analyse(pixels)
             except IMAGE_ERRORS as error:
                 failed.append(f"{image}: {error}")
                 continue

@@ -111,3 +111,16 @@ def test_a_face_comes_back_from_its_json():
         )
         line = json.loads(json.dumps(face.to_dict()))
         assert FaceEmotion.from_dict(line).to_dict() == line
+
+
+@pytest.mark.parametrize("option", ["--bars", "--dial", "--blur-faces", "--out-format=png"])
+@pytest.mark.parametrize("verb", ["img", "img-batch"])
+def test_nothing_is_drawn_without_a_place_for_it(verb, option, folder, tmp_path, capsys):
+    """The options of drawn images were taken without a word where none is written."""
+    read = folder / "one.png" if verb == "img" else folder
+    csv = ["--csv", str(tmp_path / "a.csv")] if verb == "img-batch" else []
+    assert main([verb, str(read), *csv, option]) == 2
+    said, name = capsys.readouterr().err, option.partition("=")[0]
+    assert f"Expected --out DIR{' or --show' * (verb == 'img' and name != '--out-format')}" in said
+    assert f"with {name}" in said
+    assert not (tmp_path / "a.csv").exists()

@@ -125,6 +125,15 @@ def _check_out(options: argparse.Namespace) -> None:
         raise ValueError(f"Expected a folder for --out. Received a file: {options.out}.")
     if options.out:
         check_place(options.out, folder=options.out)
+        return
+    drawn = ["bars", "dial", "blur_faces"] + ["mesh"] * options.geometry
+    for name in ["out_format", *([] if getattr(options, "show", False) else drawn)]:
+        if getattr(options, name, None):
+            show = " or --show" if hasattr(options, "show") and name in drawn else ""
+            raise ValueError(
+                f"Expected --out DIR{show} with --{name.replace('_', '-')}. Received: none, "
+                "so no image would be drawn."
+            )
 
 
 def _tell_bare(bare: int, options: argparse.Namespace) -> None:

@@ -69,14 +69,17 @@ def read_csv(path: Path) -> list[list[str]]:
 def read_any_csv(path: Path) -> list[list[str]]:
     """Return the rows of a CSV file from a spreadsheet or another source, including the header.
 
-    Cells are separated by `,`, `;`, tabs or `|`; the text is decoded as by `read_text`.
+    Cells are separated by `,`, `;`, tabs or `|`, which a first line such as `sep=;` may name; the
+    text is decoded as by `read_text`.
 
     Raises:
         ValueError: If it is not a CSV file; names the file and the line.
         OSError: If it cannot be read.
     """
     text = read_text(path, errors="surrogateescape")  # names that are not UTF-8 stay unchanged
-    lines = text.removeprefix("sep=;\n").removeprefix("sep=,\n")
+    first, _, below = text.partition("\n")
+    names_delimiter = first.strip('"') in [f"sep={each}" for each in DELIMITERS]
+    lines = below if names_delimiter else text
     header = lines.partition("\n")[0].strip()
     delimiter = max(DELIMITERS, key=header.count)
     return _rows(csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter), path)

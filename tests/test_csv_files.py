@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from builder_tools.csv_files import read_csv, write_csv, write_table
+from builder_tools.csv_files import DELIMITERS, read_any_csv, read_csv, write_csv, write_table
 
 NAMES = ["a\rb", "a\r\nb", "a\nb", "\r", "a,b", 'a"b', "лицо", "line\u2028separator", "caf\udce9"]
 
@@ -23,3 +23,11 @@ def test_every_name_reads_back(tmp_path):
 def test_lines_end_in_line_feeds_alone(tmp_path, name):
     write_csv(tmp_path / "a.csv", ("name",), [[name]])
     assert (tmp_path / "a.csv").read_bytes() == f"name\n{name}\n".encode()
+
+
+@pytest.mark.parametrize("delimiter", DELIMITERS)
+@pytest.mark.parametrize("line", ["sep={}", '"sep={}"'])
+def test_the_line_of_a_spreadsheet_that_names_the_delimiter_is_no_row(line, delimiter, tmp_path):
+    text = "\r\n".join([line.format(delimiter), delimiter.join("ab"), delimiter.join("12"), ""])
+    (tmp_path / "a.csv").write_text(text, encoding="utf-16", newline="")
+    assert read_any_csv(tmp_path / "a.csv") == [["a", "b"], ["1", "2"]]

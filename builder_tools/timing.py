@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -49,12 +50,12 @@ def time_models(models: Sequence[str], *, repeats: int = 100) -> Iterator[Timing
 
 
 def time_images(
-    sources: Sequence[str], *, detectors: Sequence[str], models: Sequence[str], repeats: int = 10
+    sources: Sequence[Any], *, detectors: Sequence[str], models: Sequence[str], repeats: int = 10
 ) -> Iterator[Timing]:
     """Time detection and classification of sources, read beforehand.
 
     Args:
-        sources: Paths or URLs.
+        sources: Images, as `media.read_image` takes them.
         detectors: Names in `DETECTORS`.
         models: Names or folders of models.
         repeats: How many times each source is analysed.

@@ -255,4 +255,6 @@ def test_benchmark_times_models_and_images(photo, capsys):
         assert 0 < row["median_ms"] <= row["p95_ms"]
     assert main(["benchmark", "--models", DEFAULT_MODEL, "--repeats", "2"]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("(alone)")
-    assert main(["benchmark", "nowhere.jpg", "--models", DEFAULT_MODEL, "--repeats", "1"]) == 2
+    for wrong in (["nowhere.jpg", "--models", DEFAULT_MODEL], ["--models", DEFAULT_MODEL, "none"]):
+        assert main(["benchmark", *wrong, "--repeats", "1"]) == 2
+        assert capsys.readouterr().out == ""  # before anything is timed

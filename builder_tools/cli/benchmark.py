@@ -32,20 +32,22 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from builder_tools.cards import list_models
+    from builder_tools.cards import find_model, list_models
     from builder_tools.cli.model import progress_bar
+    from builder_tools.media import read_image
     from builder_tools.timing import time_images, time_models
 
     models = options.models or [card.name for card in list_models()]
+    for model in models:
+        find_model(model)
+    images = [read_image(image) for image in options.images]
     rows = itertools.chain(
         time_models(models, repeats=5 * options.repeats),
-        time_images(
-            options.images, detectors=options.detectors, models=models, repeats=options.repeats
-        )
-        if options.images
+        time_images(images, detectors=options.detectors, models=models, repeats=options.repeats)
+        if images
         else (),
     )
-    count = len(models) * (1 + len(options.detectors) * bool(options.images))
+    count = len(models) * (1 + len(options.detectors) * bool(images))
     print(f"{platform.machine()}, {os.cpu_count()} cores", file=sys.stderr)
     if not options.json:
         print(f"{'detector':<12}{'model':<12}{'images':>9}{'faces':>7}{'median':>11}{'95 %':>11}")

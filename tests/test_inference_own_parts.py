@@ -61,7 +61,7 @@ def test_a_model_s_classes_are_distinct_names(emotions):
 
 
 @pytest.mark.parametrize("mode", ["img", "img_batch"])
-def test_a_model_s_rows_sum_to_1(mode):
+def test_a_model_s_rows_sum_to_no_more_than_1(mode):
     """Sigmoids passed for probabilities: faces were happy 90 %, neutral 90 %, sad 90 %."""
     model = FakeModel()
     model.predict = lambda faces: np.full((len(faces), 3), 0.9)

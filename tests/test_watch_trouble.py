@@ -123,6 +123,57 @@ def test_a_database_that_is_down_for_a_while_loses_and_doubles_nothing(
     assert any("can be used again" in one for one in said)
 
 
+def test_a_database_file_that_is_moved_is_told_of_and_written_to_once_it_is_back(
+    tmp_path, face_film, monkeypatch
+):
+    """SQLite itself goes on writing to the moved file."""
+    monkeypatch.setattr(service, "CHECKPOINT_S", 0.1)
+    database, files = Database(str(tmp_path / "v.db"), BERLIN), ("v.db", "v.db-wal", "v.db-shm")
+    running, tries = watch(database, face_film), []
+    away = tmp_path / "away"
+    away.mkdir()
+
+    def write(*what):
+        tries.append(1)
+        if len(tries) == 3:
+            for name in files:
+                (tmp_path / name).rename(away / name)
+        if len(tries) == 6:
+            assert "was removed or moved" in running.health()["database"]
+            assert not (tmp_path / "v.db").exists(), "no empty file stands in its place"
+            for name in files:
+                (away / name).rename(tmp_path / name)
+        Database.write(database, *what)
+
+    monkeypatch.setattr(database, "write", write)
+    running.run()
+    assert len(tries) > 6 and running.health()["database"] == "ok"
+    (counted,) = figures(database, minimum_group=1)
+    assert counted.visits == 1
+    database.close()
+
+
+def test_a_database_file_that_is_gone_at_the_end_is_an_error(tmp_path, face_film):
+    database = Database(str(tmp_path / "v.db"), BERLIN)
+    running = watch(database, face_film)
+    for path in tmp_path.glob("v.db*"):
+        path.unlink()
+    with pytest.raises(DatabaseError, match="1 visits were not written.*was removed or moved"):
+        running.run()
+
+
+def test_a_database_file_that_was_replaced_is_read(tmp_path):
+    database, other = (Database(str(tmp_path / name), BERLIN) for name in ("v.db", "w.db"))
+    fill(other)
+    other.close()
+    assert figures(database, minimum_group=2) == []
+    for path in tmp_path.glob("v.db-*"):
+        path.unlink()
+    (tmp_path / "w.db").replace(tmp_path / "v.db")
+    assert len(figures(database, minimum_group=2)) == 2
+    database.close()
+
+
 def test_a_database_that_is_full_is_a_sentence_and_goes_on_with_room(tmp_path, monkeypatch):
     path, prepare = str(tmp_path / "v.db"), database_module._prepare_sqlite
     Database(path, BERLIN).close()

@@ -85,6 +85,9 @@ class Database:
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
         with explained(self._engine):
             self._migrate()
+        if (file := _file_of(self._engine)) is not None:
+            self._engine.dispose()  # connections from before the file was followed
+            _follow(self._engine, file)
 
     @classmethod
     def with_visits(cls, url: str, zone: ZoneInfo) -> Self:
@@ -95,11 +98,10 @@ class Database:
             ValueError: If the address is not that of a database.
         """
         engine = _engine_of(url)
-        file, name = engine.url.database or "", engine.url.render_as_string(hide_password=True)
+        file, name = _file_of(engine), engine.url.render_as_string(hide_password=True)
         then = "`watch` makes it: run it first, or look whether the configuration names another."
-        is_file = engine.dialect.name == "sqlite" and not file.startswith(("file:", ":memory:"))
-        if is_file and not Path(file).exists():
-            raise DatabaseError(f"No database of visits at {file!r}. {then}")
+        if file is not None and not file.exists():
+            raise DatabaseError(f"No database of visits at {str(file)!r}. {then}")
         with explained(engine):
             version = _version_of(engine)
         engine.dispose()
@@ -293,6 +295,45 @@ def _engine_of(url: str) -> sa.Engine:
             "Expected a database: a file, sqlite:///FILE or "
             f"postgresql+psycopg://USER@HOST/NAME. Received: {camera_name(url)!r} ({error})."
         ) from error
+
+
+def _file_of(engine: sa.Engine) -> Path | None:
+    """Return the file of a SQLite database; None for others, and for one in memory."""
+    file = engine.url.database or ""
+    is_file = engine.dialect.name == "sqlite" and not file.startswith(("file:", ":memory:"))
+    return Path(file) if is_file and file else None
+
+
+def _follow(engine: sa.Engine, file: Path) -> None:
+    """Connect anew when a SQLite file was replaced, and refuse to when it is gone.
+
+    SQLite would go on writing, without an error, to the removed file, which nobody can read.
+    """
+
+    def identity() -> tuple[int, int] | None:
+        try:
+            status = file.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def refuse_none(*details: object) -> None:
+        if identity() is None:
+            raise DatabaseError(
+                f"The database {str(file)!r} was removed or moved while in use. Put it back, or "
+                "start `watch` again to begin a new one."
+            )
+
+    def note(connection, record) -> None:
+        record.info["identity"] = identity()
+
+    def compare(connection, record, proxy) -> None:
+        if identity() != record.info["identity"]:
+            raise sa.exc.DisconnectionError  # makes the pool connect anew
+
+    sa.event.listen(engine, "do_connect", refuse_none)
+    sa.event.listen(engine, "connect", note)
+    sa.event.listen(engine, "checkout", compare)
 
 
 def _version_of(engine: sa.Engine) -> str | None:

@@ -162,19 +162,6 @@ def test_reports_come_from_exact_sums_and_hide_small_groups(url):
     database.close()
 
 
-def test_a_place_that_is_known_of_one_visit_or_none_has_no_interval(tmp_path):
-    database = Database(str(tmp_path / "v.db"), BERLIN)
-    for number, exhibit in enumerate(("Blue", "Blue", "Red", "Red")):
-        visit = made_visit(number, 10.0 + number)
-        if number:
-            visit.affect[:3] = 0.0  # the model gives no place
-        database.write([], [(visit, sighting(exhibit))])
-    blue, red = figures(database, minimum_group=2)
-    assert blue.means["valence"] == (0.5, None, None) and blue.means["dwell"].low is not None
-    assert red.means["valence"] == (None, None, None) and red.means["dwell"].value == 12.5
-    database.close()
-
-
 def test_exhibits_reports_from_the_database(url, tmp_path, capsys):
     fill(Database(url, BERLIN))
     (tmp_path / "site.toml").write_text(

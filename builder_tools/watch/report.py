@@ -1,7 +1,7 @@
 """Reports from the database what groups of visitors felt: by exhibit, hour, weekday or day.
 
 The query itself leaves out groups smaller than the site's minimum, so no page and no export can
-show them. Figures come from exact sums; intervals are 95 % of a normal distribution around the
+show them; nor can they be found as the difference between an exhibit and its parts. Figures come from exact sums; intervals are 95 % of a normal distribution around the
 mean, for which groups of visits are large enough.
 """
 
@@ -86,6 +86,10 @@ def figures(
 ) -> list[GroupFigures]:
     """Return the figures of every group that is large enough, ordered by its columns.
 
+    If the visits of an exhibit that are in none of its large hours, weekdays or days would be too
+    few, the smallest of these is left out, too. Otherwise the few could be found as the difference
+    between the exhibit and its parts. A measure that is known of too few visits is unknown.
+
     Args:
         database: The database of visits.
         by: One of `GROUPINGS`.
@@ -116,13 +120,17 @@ def figures(
     if until:
         query = query.where(totals.c.day <= until.isoformat())
     found = database.read(query)
-    columns = {name: _means(found, name) for name in MEASURES}
-    return [
+    columns = {name: _means(found, name, minimum_group) for name in MEASURES}
+    groups = [
         GroupFigures(
             {name: found[name][row] for name in GROUPINGS[by]}, visits, Means(columns, row)
         )
         for row, visits in enumerate(found["visits"])
     ]
+    if len(key) < 2 or not groups:
+        return groups
+    whole = figures(database, since=since, until=until, minimum_group=minimum_group)
+    return _without_telling_parts(groups, whole, minimum_group)
 
 
 def rank(found: Sequence[GroupFigures], measure: str) -> list[GroupFigures]:
@@ -137,8 +145,28 @@ def rank(found: Sequence[GroupFigures], measure: str) -> list[GroupFigures]:
     return sorted(found, key=lambda one: (value[id(one)] is None, -(value[id(one)] or 0.0)))
 
 
-def _means(found: Mapping[str, Sequence[int]], measure: str) -> tuple[list, list, list]:
-    """Return each group's mean of a measure and the ends of its interval, from the exact sums."""
+def _without_telling_parts(
+    parts: Sequence[GroupFigures], whole: Sequence[GroupFigures], minimum_group: int
+) -> list[GroupFigures]:
+    """Leave out an exhibit's smallest part where the rest of the exhibit would be too few."""
+    rest = {one.group["exhibit"]: one.visits for one in whole}
+    smallest: dict[str, GroupFigures] = {}
+    for part in parts:
+        exhibit = part.group["exhibit"]
+        rest[exhibit] = rest.get(exhibit, 0) - part.visits
+        if exhibit not in smallest or part.visits < smallest[exhibit].visits:
+            smallest[exhibit] = part
+    telling = {id(smallest[name]) for name in smallest if 0 < rest[name] < minimum_group}
+    return [part for part in parts if id(part) not in telling]
+
+
+def _means(
+    found: Mapping[str, Sequence[int]], measure: str, minimum_group: int
+) -> tuple[list, list, list]:
+    """Return each group's mean of a measure and the ends of its interval, from the exact sums.
+
+    They are None where the measure is known of fewer visits than `minimum_group`.
+    """
     count, total, squares = (
         np.array(found[name], dtype=object)  # Python integers cannot overflow
         for name in (
@@ -153,7 +181,7 @@ def _means(found: Mapping[str, Sequence[int]], measure: str) -> tuple[list, list
     variance = ((squares * count - total * total) / (several * (several - 1))).astype(float)
     reach = WITHIN_SD * np.sqrt(variance / several.astype(float))
     ends = [end.tolist() for end in (mean / scale, (mean - reach) / scale, (mean + reach) / scale)]
-    for row in np.flatnonzero(count < 2):  # too few for an interval, or even a mean
-        for end in ends[1:] if count[row] else ends:
+    for row in np.flatnonzero(count < max(minimum_group, 2)):  # 2: one has no interval
+        for end in ends if count[row] < max(minimum_group, 1) else ends[1:]:
             end[row] = None
     return tuple(ends)

@@ -170,9 +170,14 @@ class Live:
     ) -> list[GroupFigures]:
         return figures(self._database, by=by, since=since, until=until, minimum_group=group)
 
-    def _visits(self, since: date | None, until: date | None, group: int) -> int | None:
+    def _visits(self, since: date | None, until: date | None, group: int) -> str:
+        """Say how many visits the site had, without telling those to exhibits that had too few."""
         found = self._figures("site", since, until, group)
-        return found[0].visits if found else None
+        if not found:
+            return f"< {group}"
+        shown = sum(one.visits for one in self._figures("exhibit", since, until, group))
+        is_told = 0 < found[0].visits - shown < group
+        return f"≥ {shown}" if is_told else str(found[0].visits)
 
 
 def add_live(app: FastAPI, live: Live) -> None:

@@ -1,0 +1,50 @@
+"""What reports from the database do not tell: figures of fewer visits than a group needs."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("sqlalchemy")
+pytest.importorskip("alembic")
+
+from test_watch import BERLIN, made_visit, postgres, server, sighting, url  # noqa: F401
+
+from builder_tools.watch.database import Database
+from builder_tools.watch.report import figures
+
+
+def test_a_place_that_is_known_of_fewer_than_a_group_is_not_told(tmp_path):
+    """Some visits have none: the model of their time had classes without a place."""
+    database = Database(str(tmp_path / "v.db"), BERLIN)
+    for number, exhibit in enumerate(("Blue", "Blue", "Blue", "Red", "Red", "Red")):
+        visit = made_visit(number, 10.0 + number)
+        if number not in (0, 3, 4):
+            visit.affect[:3] = 0.0  # the model gives no place
+        database.write([], [(visit, sighting(exhibit))])
+    blue, red = figures(database, minimum_group=2)
+    assert blue.means["valence"] == blue.means["arousal"] == (None, None, None)
+    assert red.means["valence"] == (0.5, 0.5, 0.5) and blue.means["dwell"].value == 11.0
+    blue, red = figures(database, minimum_group=3)
+    assert red.means["valence"] == (None, None, None), "known of two"
+    assert figures(database, minimum_group=1)[0].means["valence"] == (0.5, None, None)
+    database.close()
+
+
+@pytest.mark.parametrize("by", ["hour", "day"])
+def test_what_is_left_out_is_not_the_difference_to_the_whole(url, by):
+    """Parts of an exhibit and the exhibit itself: what lies between them is a group, or nobody."""
+    database, number = Database(url, BERLIN), 0
+    parts = {"Blue": (6, 5, 1), "Red": (6, 5), "Green": (5, 3, 2), "Grey": (4, 1), "Black": (3,)}
+    for exhibit, sizes in parts.items():
+        for part, visits in enumerate(sizes):
+            for _ in range(visits):
+                number += 1
+                place = sighting(exhibit, hours=part * (1 if by == "hour" else 24))
+                database.write([], [(made_visit(number, 9.0), place)])
+    whole = {one.group["exhibit"]: one.visits for one in figures(database, minimum_group=5)}
+    assert whole == {"Blue": 12, "Red": 11, "Green": 10, "Grey": 5}
+    shown = [
+        (one.group["exhibit"], one.visits) for one in figures(database, by=by, minimum_group=5)
+    ]
+    assert shown == [("Blue", 6), ("Green", 5), ("Red", 6), ("Red", 5)]
+    database.close()

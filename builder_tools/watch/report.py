@@ -1,8 +1,9 @@
 """Reports from the database what groups of visitors felt: by exhibit, hour, weekday or day.
 
 The query itself leaves out groups smaller than the site's minimum, so no page and no export can
-show them; nor can they be found as the difference between an exhibit and its parts. Figures come from exact sums; intervals are 95 % of a normal distribution around the
-mean, for which groups of visits are large enough.
+show them; nor can they be found as the difference between an exhibit and its parts. Figures come
+from exact sums; intervals are 95 % of a normal distribution around the mean, for which groups of
+visits are large enough.
 """
 
 from __future__ import annotations

@@ -311,6 +311,10 @@ def test_a_database_that_cannot_be_used_is_a_sentence(tmp_path):
     with pytest.raises(ValueError, match="Expected a database") as told:
         Database("mysteryql://somebody:secret@somewhere", BERLIN)
     assert "secret" not in str(told.value)
+    for password in ("secret", "a@b:secret"):  # or the port is none
+        with pytest.raises(ValueError, match="its port is no number") as told:
+            Database(f"postgresql+psycopg://somebody:{password}@host:port/x", BERLIN)
+        assert "secret" not in str(told.value)
     with pytest.raises(DatabaseError, match="cannot be used"):
         Database(f"postgresql+psycopg://secret:word@/x?host={tmp_path}", BERLIN)
 
@@ -365,7 +369,9 @@ CAMERA = '[[camera]]\nname="a"\nexhibit="b"\nsource=0\n'
         ("= 3", "as TOML"),
         (CAMERA * 2, "distinct names"),
         ("zone='Mars/Olympus'\n" + CAMERA, "time zone"),
+        ("zone='Europe'\n" + CAMERA, "time zone"),
         ("minimum_group=1\n" + CAMERA, "at least 2"),
+        ("minimum_group=99999999999999999999\n" + CAMERA, "at most 1000000"),
         ("colour='red'\n" + CAMERA, "only"),
         (CAMERA.replace("name", "nam"), "only"),
         ('[[camera]]\nname="a"\n', "Missing"),

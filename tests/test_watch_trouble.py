@@ -158,7 +158,7 @@ def test_a_database_file_that_is_gone_at_the_end_is_an_error(tmp_path, face_film
     running = watch(database, face_film)
     for path in tmp_path.glob("v.db*"):
         path.unlink()
-    with pytest.raises(DatabaseError, match="1 visits were not written.*was removed or moved"):
+    with pytest.raises(DatabaseError, match=r"1 visits were not written.*was removed or moved"):
         running.run()
 
 

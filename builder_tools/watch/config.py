@@ -46,13 +46,19 @@ source = 0                    # a camera of this machine by its index, an addres
 MOST_DAYS = 36_500
 """Visits can be kept for a century, or without a limit; dates do not go back for ever."""
 
+MOST_GROUP = 1_000_000
+"""The largest minimum group; databases have no numbers of any size."""
+
 _EXHIBITS_WORDS = {"dwell_s": "dwell"} | {name: f"share_{name}" for name in NINE_EMOTIONS}
 """What `exhibits` calls measures -> what they are called here; `rank_by` may be either."""
 _TEXT = (is_text, "a text")
 _SECONDS = (lambda value: is_number(value) and value >= 0, "a number of seconds, at least 0")
 _SITE_KINDS = {
     **dict.fromkeys(("title", "zone", "database", "consent", "rank_by"), _TEXT),
-    "minimum_group": (lambda n: is_whole(n) and n >= 2, "a whole number, at least 2"),
+    "minimum_group": (
+        is_whole_in(2, MOST_GROUP),
+        f"a whole number, at least 2 and at most {MOST_GROUP}",
+    ),
     "minimum_dwell_s": _SECONDS,
     "gap_s": _SECONDS,
     "keep_days": (
@@ -156,7 +162,7 @@ def read_site(path: str | Path) -> Site:
     site = Site(tuple(cameras), **{**content, "database": database, "rank_by": measure})
     try:
         site.zone_info  # noqa: B018 - checks that the zone exists
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: "Europe", a folder
         raise ValueError(
             f"Expected a time zone such as 'Europe/Berlin'. Received: zone={site.zone!r}."
         ) from error

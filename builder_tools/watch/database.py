@@ -290,10 +290,12 @@ def _engine_of(url: str) -> sa.Engine:
     address = url if "://" in url else f"sqlite:///{url}"
     try:
         return sa.create_engine(address, pool_pre_ping=True)
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
+        # A ValueError is of the port, which is the end of a password that contains an "@".
+        reason = "its port is no number" if isinstance(error, ValueError) else error
         raise ValueError(
             "Expected a database: a file, sqlite:///FILE or "
-            f"postgresql+psycopg://USER@HOST/NAME. Received: {camera_name(url)!r} ({error})."
+            f"postgresql+psycopg://USER@HOST/NAME. Received: {camera_name(url)!r} ({reason})."
         ) from error
 
 

@@ -193,6 +193,27 @@ def test_the_example_is_printed_and_a_missing_configuration_told(tmp_path, capsy
     assert "No configuration" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["watch", "--by", "hour"], "of --report"),
+        (["watch", "--since", "2026-11-01"], "of --report"),
+        (["watch", "--status", "--until", "2026-11-01"], "of --report"),
+        (["watch", "--status", "--report"], "both"),
+        (["exhibits", "--out", "report", "--geometry"], "of recordings"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(tmp_path, capsys, command, words):
+    """A report that lacks --report would start the cameras."""
+    config = tmp_path / "show.toml"
+    config.write_text('[[camera]]\nname="a"\nexhibit="b"\nsource="film.mp4"\n')
+    (tmp_path / "film.mp4").write_bytes(b"")
+    verb, *options = command
+    assert main([verb, str(config), *options]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "visits.db").exists()
+
+
 def test_most_images_of_a_slow_service_are_not_searched_in_whole():
     class Detector(BrightFaceDetector):
         def __init__(self) -> None:

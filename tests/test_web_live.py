@@ -64,6 +64,7 @@ def test_the_part_tells_groups_and_hides_small_ones(tmp_path):
     text = live.part(Asked(), Words("en"))
     assert '<dd id="bt-now">2</dd>' in text, "the service of the door is silent"
     assert 'data-camera="door" data-state="silent"' in text
+    assert "2 in sight" in text and "4 in sight" not in text
     assert '<dd id="bt-today">≥ 9</dd>' in text, "12 would tell that Red has 3"
     assert "Blue &lt;1&gt;" in text and 'data-exhibit="Red"' not in text
     assert re.search(r'<li data-exhibit="Blue[^\n]*</b> 40%', text)

@@ -109,6 +109,11 @@ def _of_database(options: argparse.Namespace) -> int:
     )
     from builder_tools.watch.report import figures
 
+    if options.geometry:
+        raise ValueError(
+            f"--geometry is of recordings. {options.config} names cameras, of whose visits the "
+            "database has none. Leave it out."
+        )
     site = read_site(options.config)
     _check(options, [site.database])
     period = {"since": options.since, "until": options.until}

@@ -42,6 +42,10 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     if options.config is None:
         raise ValueError("Expected a configuration: builder-tools watch CONFIG.toml (--example).")
+    if options.status and options.report:
+        raise ValueError("Expected --status or --report. Received: both. Run them one by one.")
+    if not options.report and (options.by != "exhibit" or options.since or options.until):
+        raise ValueError("--by, --since and --until are of --report. Add it, or leave them out.")
     need_extra("watch", "sqlalchemy", "alembic")
     site = read_site(options.config)
     from builder_tools.watch.database import Database
@@ -89,10 +93,14 @@ def _print_status(site, database) -> int:
             well = False
             continue
         one = states[camera.name]
-        state = silence(one["told_at"]) or one["state"]
-        well &= state in ("watching", "ended")
+        state = silence(one["told_at"])
+        if state:  # what it told then does not hold now
+            print(f"{camera.name}: {state}")
+            well = False
+            continue
+        well &= one["state"] in ("watching", "ended")
         print(
-            f"{one['camera']}: {state}, {one['answers_per_s']:g} answers a second, "
+            f"{camera.name}: {one['state']}, {one['answers_per_s']:g} answers a second, "
             f"{one['in_sight']} in sight" + (f" ({one['message']})" if one["message"] else "")
         )
     if not states:

@@ -75,6 +75,21 @@ def test_the_part_tells_groups_and_hides_small_ones(tmp_path):
     live.close()
 
 
+def test_no_interval_of_a_share_leaves_0_to_100_percent(tmp_path):
+    site = Site((), database=str(tmp_path / "v.db"))
+    database, now = Database(site.database, site.zone_info), datetime.now(UTC).replace(tzinfo=None)
+    database.record(Rules(5, "UTC"), ["north"], now)
+    for number in range(5):
+        place = Sighting("north", "Blue", "a", now, now)
+        database.write([], [(made_visit(number, 9.0, float(number == 0)), place)])
+    database.close()
+    live = Live(site)
+    text = live.part(Asked(), Words("en"))
+    live.close()
+    assert text.count("<small>0% … 59%</small>") == 2, "in the ranking and the table"
+    assert not re.search(r"-\d+%", text)
+
+
 def test_a_camera_last_told_of_in_the_future_is_silent(tmp_path):
     """The clock was ahead when the service ended, and has been set since."""
     site = Site((), database=filled(tmp_path / "v.db"))

@@ -15,7 +15,7 @@ from builder_tools.web.live import REFRESH_S  # noqa: E402
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is absent")
 PART = "**/en/live/part?*"
-TODAY = "#bt-today:text-is('12')"
+TODAY = "#bt-today:text-is('≥ 9')"
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +97,32 @@ def test_answers_that_fail_are_told_of_until_one_comes(page, address):
 def test_an_address_may_have_words_of_its_own(page, address):
     page.goto(f"{address}?length=5&item=1&measure=dwell")
     page.wait_for_selector("text=Ranking: time spent")
+
+
+def test_a_table_that_the_keyboard_scrolls_stays_held_when_the_part_is_renewed(page, address):
+    page.goto(address)
+    page.wait_for_selector(TODAY)
+    page.get_by_role("region", name="Emotions by exhibit").focus()
+    page.evaluate("document.querySelector('#bt-emotions').id = 'old'")
+    wait_s(page, REFRESH_S)
+    page.wait_for_selector("#bt-emotions")
+    assert page.evaluate("!!document.activeElement.querySelector('#bt-emotions')")
+
+
+def test_long_names_fit_a_small_phone(page, address):
+    page.set_viewport_size({"width": 320, "height": 640})
+    page.goto(address)
+    page.wait_for_selector(TODAY)
+    page.evaluate(
+        "document.querySelectorAll('h1, [data-exhibit] b, [data-camera] *, th[scope=row]')"
+        ".forEach((one) => { one.textContent = 'W'.repeat(60); })"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+    assert page.evaluate("document.querySelector('th[scope=row]').offsetWidth") <= 160
+
+
+def test_the_other_language_shows_what_was_chosen(page, address):
+    page.goto(address)
+    page.select_option("[name=measure]", "dwell")
+    page.click("#bt-language")
+    page.wait_for_selector("text=Рейтинг: проведённому времени")

@@ -4,6 +4,7 @@
 const form = document.getElementById("bt-asked");
 const part = document.getElementById("bt-live");
 const said = document.getElementById("bt-said");
+const language = document.getElementById("bt-language");
 const LONGEST_MS = 60_000;
 let asking = null;
 
@@ -32,9 +33,14 @@ async function refresh() {
   part.setAttribute("aria-busy", "false");
   part.classList.toggle("bt-stale", !answer?.ok);
   if (answer?.ok) {
-    const places = [...part.querySelectorAll(".bt-scroll")].map((one) => one.scrollLeft);
+    const tables = [...part.querySelectorAll(".bt-scroll")];
+    const places = tables.map((one) => one.scrollLeft);
+    const held = document.activeElement;  // by the keyboard, to scroll with the arrows
     part.innerHTML = text;
-    part.querySelectorAll(".bt-scroll").forEach((one, at) => { one.scrollLeft = places[at] || 0; });
+    part.querySelectorAll(".bt-scroll").forEach((one, at) => {
+      one.scrollLeft = places[at] || 0;
+      if (tables[at] && tables[at] === held) one.focus({ preventScroll: true });
+    });
     said.replaceChildren();
   } else if (answer && answer.status === 503) {
     said.innerHTML = text;
@@ -47,9 +53,11 @@ for (const [name, value] of new URLSearchParams(location.search)) {
   const field = form.elements.namedItem(name);
   if (field) field.value = value;
 }
+language.search = location.search;
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("change", () => {
   history.replaceState(null, "", `?${asked()}`);
+  language.search = location.search;
   refresh();
 });
 

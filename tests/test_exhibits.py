@@ -305,6 +305,19 @@ def test_the_verb_on_a_real_face(face_video, tmp_path, capsys):
     assert sorted(path.name for path in out.iterdir()) == ["exhibits.csv", "exhibits.html"]
 
 
+def test_a_ranking_by_what_is_known_of_nobody_says_so(tmp_path, astronaut, capsys):
+    """Images have no dwell time."""
+    (tmp_path / "room").mkdir()
+    for name in ("1.png", "2.png"):
+        write_image(tmp_path / "room" / name, astronaut)
+    config_file, out = tmp_path / "c.toml", tmp_path / "out"
+    config_file.write_text(
+        "minimum_group=2\nrank_by='dwell_s'\n[[exhibit]]\nname='room'\nsource='room'\n"
+    )
+    assert main(["exhibits", str(config_file), "--out", str(out)]) == 0
+    assert capsys.readouterr().out == " 1. room: 2 visits, dwell_s known of too few\n"
+
+
 @pytest.mark.parametrize("measure", ["beauty", "eyes_closed"])
 def test_a_measure_that_there_will_not_be_is_refused_before_anything_is_watched(
     measure, tmp_path, capsys

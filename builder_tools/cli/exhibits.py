@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -149,9 +150,10 @@ def _write(options: argparse.Namespace, results, config, paragraphs=None) -> Non
             print(f" -  {result.name}: {too_few(config)}")
             continue
         by = result.estimates[config.rank_by]
+        told = f"{by.value:.3f} (95 % {by.low:.3f} ... {by.high:.3f})"
         print(
             f"{result.rank:2d}. {result.title}: {result.visits} visits, {config.rank_by} "
-            f"{by.value:.3f} (95 % {by.low:.3f} ... {by.high:.3f})"
+            + ("known of too few" if math.isnan(by.value) else told)
         )
     table = write_exhibits(options.out / "exhibits.csv", results, config)
     page = write_report(options.out / "exhibits.html", results, config, paragraphs)

@@ -3,7 +3,7 @@
 The query itself leaves out groups smaller than the site's minimum, so no page and no export can
 show them; nor can they be found as the difference between an exhibit and its parts. Figures come
 from exact sums; intervals are 95 % of a normal distribution around the mean, for which groups of
-visits are large enough.
+visits are large enough, and end where no visit can lie beyond.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ GROUPINGS: dict[str, tuple[str, ...]] = {
 }
 """Grouping of a report -> the columns it is grouped by."""
 WITHIN_SD = 1.959964
+_LIMITS = {"dwell": (0.0, np.inf), **dict.fromkeys(PLACES, (-1.0, 1.0))}
+"""Least and greatest value of the measures that are not shares of one."""
 
 
 class Mean(NamedTuple):
@@ -181,8 +183,10 @@ def _means(
     mean = (total / some).astype(float)
     variance = ((squares * count - total * total) / (several * (several - 1))).astype(float)
     reach = WITHIN_SD * np.sqrt(variance / several.astype(float))
-    ends = [end.tolist() for end in (mean / scale, (mean - reach) / scale, (mean + reach) / scale)]
-    for row in np.flatnonzero(count < max(minimum_group, 2)):  # 2: one has no interval
+    least, most = _LIMITS.get(measure, (0.0, 1.0))
+    low, high = np.clip([mean - reach, mean + reach], least * scale, most * scale)
+    ends = [(end / scale).tolist() for end in (mean, low, high)]
+    for row in np.flatnonzero(count < max(minimum_group, 2)):  # one visit has no interval
         for end in ends if count[row] < max(minimum_group, 1) else ends[1:]:
             end[row] = None
     return tuple(ends)

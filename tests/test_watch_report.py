@@ -1,0 +1,41 @@
+"""Figures of groups of visits: their limits, and what a group that is too small hides."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("sqlalchemy")
+pytest.importorskip("alembic")
+
+from test_watch import BERLIN, made_visit, sighting
+
+from builder_tools.watch.database import Database
+from builder_tools.watch.report import figures
+
+
+def test_no_interval_ends_where_no_visit_can_be(tmp_path):
+    database = Database(str(tmp_path / "v.db"), BERLIN)
+    for number, happy in enumerate((0.0, 1.0)):
+        visit = made_visit(number, 1.0 + 60.0 * number, happy)
+        visit.affect[:2] *= 2.0 if number else -2.0  # valence 1 and -1
+        database.write([], [(visit, sighting())])
+    (found,) = figures(database, minimum_group=2)
+    assert found.means["share_happy"] == (0.5, 0.0, 1.0)
+    assert found.means["share_neutral"] == (0.5, 0.0, 1.0)
+    assert found.means["valence"] == (0.0, -1.0, 1.0)
+    assert found.means["dwell"].low == 0.0
+    assert found.means["dwell"].high > 61.0, "no visit is too long"
+    database.close()
+
+
+def test_a_place_that_is_known_of_too_few_visits_is_not_told(tmp_path):
+    database = Database(str(tmp_path / "v.db"), BERLIN)
+    for number in range(5):
+        visit = made_visit(number, 10.0 + number)
+        if number:
+            visit.affect[:3] = 0.0  # the model gives no place
+        database.write([], [(visit, sighting())])
+    (found,) = figures(database, minimum_group=5)
+    assert found.visits == 5 and found.means["share_happy"].value == 0.5
+    assert found.means["valence"] == found.means["arousal"] == (None, None, None)
+    database.close()

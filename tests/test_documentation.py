@@ -1,5 +1,6 @@
 """The documentation names what the code has: pages, keys, columns, variables."""
 
+import json
 import re
 import signal
 import tomllib
@@ -86,3 +87,18 @@ def test_exit_codes_are_told():
     told = {int(code) for code in re.findall(r"^\| (\d+) \|", page("reference/exit_codes"), re.M)}
     ended = {128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
     assert told == {0, 1, 2, READER_GONE} | ended
+
+
+def test_findings_listed_for_notebooks_have_the_notebooks_figures():
+    rows = re.findall(
+        r"^\| \[.*?\]\((.*?\.ipynb)\) \| .*? \| (.*) \|$",
+        page("explanation/notebooks"),
+        flags=re.M,
+    )
+    assert len(rows) == len(list((ROOT / "notebooks").glob("*.ipynb")))
+    for link, listed in rows:
+        notebook = json.loads((ROOT / "notebooks" / Path(link).name).read_text(encoding="utf-8"))
+        finding = "".join(notebook["cells"][-1]["source"])
+        shares = [f"{share} %" for share in re.findall(r"([\d.,]+) %", listed)]
+        missing = [one for one in (*shares, *re.findall(r"0\.\d+", listed)) if one not in finding]
+        assert not missing, (link, missing)

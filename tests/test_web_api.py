@@ -115,6 +115,13 @@ def test_what_is_refused_is_named_and_the_server_lives(address, astronaut, data,
     assert post(address, jpeg(astronaut)).status_code == 200
 
 
+@pytest.mark.parametrize("asked", ["model", "detector", "decision"])
+def test_an_unknown_name_is_answered_with_where_the_known_ones_are(address, astronaut, asked):
+    answer = post(address, jpeg(astronaut), params={asked: "nobody"})
+    assert answer.json()["error"] == f"unknown_{asked}"
+    assert "nobody" in answer.json()["message"] and "/api/models" in answer.json()["message"]
+
+
 def cut_png(image):
     """A PNG whose header is whole and whose pixels are not there."""
     data = cv2.imencode(".png", image)[1].tobytes()

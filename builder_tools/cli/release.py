@@ -272,7 +272,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", nargs="+", default=["onnx"], choices=[suffix[1:] for suffix in WRITERS]
     )
-    parser.add_argument("--emotions", nargs="+", help="class order (default: that of the data)")
+    parser.add_argument("--emotions", nargs="+", help="class order (default: the run's, or data's)")
     parser.add_argument(
         "--int8", action="store_true", help="use 8-bit integers where they cost little on valid"
     )

@@ -21,6 +21,7 @@ from builder_tools.media import resize_faces
 from builder_tools.release.data import load_data
 from builder_tools.release.predicting import Predictions, faces_within
 from builder_tools.release.quantizing import quantize_where_it_holds
+from builder_tools.release.run_data import data_of_run, expect_emotions
 from builder_tools.release.run_record import (
     data_record,
     is_run,
@@ -53,15 +54,15 @@ def export_network(
 ) -> Export:
     """Export a `.keras` file to a model folder, checked on test faces of a data set.
 
-    For a network in the folder of its run, the card says how it was trained. The effect of class
-    weights in its loss is removed from the probabilities.
+    For a network in the folder of its run, the card says how, on what and for which emotions it was
+    trained. The effect of class weights in its loss is removed from the probabilities.
 
     Args:
         network: Path of a network from `(n, size, size, 3)` RGB 0...255 to probabilities.
         folder: Destination folder; new or empty.
         size: Side of the deployed input in px, at most `MOST_TRAINED_PX`.
         suffixes: Suffixes of the files to write; the first file is deployed.
-        emotions: Class order; that of the data set if None.
+        emotions: Class order; that of the run, or else of the data set, if None.
         data: Name in `DATASETS` of the source of faces for the check.
         source: Location of that data set.
         reading: Options of its loader (`load_data`).
@@ -72,8 +73,8 @@ def export_network(
 
     Raises:
         FileExistsError: If the folder is not empty.
-        ValueError: If the file is not a network, or has another number of emotions; also as in
-            `export_model`.
+        ValueError: If the file is not a network, or has another number of emotions, or its run
+            has others; with `int8`, if the data set has others; also as in `export_model`.
     """
     from builder_tools.networks import read_network
 
@@ -87,15 +88,26 @@ def export_network(
         )
     table = load_data(data, source, **(reading or {}))
     model = read_network(network)
-    names = tuple(emotions or table.emotions)
+    learnt = data_of_run(network) if is_run(network) else None
+    names = tuple(emotions or (table.emotions if learnt is None else learnt["class_counts"]))
     if model.output_shape[-1] != len(names):
         raise ValueError(
             f"Expected names for the {model.output_shape[-1]} outputs of {network}. Received: "
             f"{list(names)}. Say them with --emotions in their order, or use the data it learnt."
         )
+    if learnt is not None:
+        expect_emotions(network, names, "Leave the emotions out.")
+    if int8 and names != tuple(table.emotions):
+        raise ValueError(
+            f"Expected data of {list(names)} with int8, whose accuracy on valid is compared. "
+            f"Received: {list(table.emotions)}. Use the data it learnt, or leave int8 out."
+        )
     training: dict[str, Any] = {"network_file": network.name}
+    voted = table.votes is not None
     if is_run(network):
-        training = data_record(table, data) | run_record(network.parent)
+        learnt = learnt or data_record(table, data)
+        voted = learnt["data"] == "ferplus"
+        training = learnt | run_record(network.parent)
     export = export_model(
         model,
         folder,
@@ -106,7 +118,7 @@ def export_network(
         training=training,
         preprocessing=_preprocessing(model),
         **card_words(
-            table.votes is not None,
+            voted,
             reservations=reservations_of([training]),
             origins=origins_of([training]),
         ),

@@ -23,6 +23,7 @@ from builder_tools.release.affect import (
 from builder_tools.release.data import load_data
 from builder_tools.release.exporting import export_run
 from builder_tools.release.finishing import finish_model
+from builder_tools.release.run_data import expect_emotions, note_data
 from builder_tools.release.run_record import CONFIG_FILE, data_record, run_record
 from builder_tools.release.targets import (
     TEMPERATURES,
@@ -102,8 +103,8 @@ def train_on_table(
             another machine, finds the run finished and does the rest.
 
     Raises:
-        ValueError: If labels are missing, or given for a network of emotions alone, or the run was
-            started with other targets.
+        ValueError: If labels are missing, or given for a network of emotions alone, the run was
+            started with other targets or emotions, or a head to be kept has other emotions.
         OSError: If the model folder cannot be written.
         FileExistsError: If the model folder holds a model of another run.
     """
@@ -114,8 +115,13 @@ def train_on_table(
     _expect_labels(config.task, va_labels, teaching)
     labels = read_label_files(va_labels) if va_labels else None
     _expect_writable(Path(model_folder), Path(run_folder))
+    if config.keep_head and TASKS[config.task].emotions:
+        advice = "Use data of these emotions, or begin with a new head (without --keep-head)."
+        expect_emotions(Path(config.weights), table.emotions.names, advice)
     train_part, valid_part = _training_parts(config, table, teaching, labels)
     _note_teaching(Path(run_folder), teaching)
+    record = data_record(table, data)
+    note_data(Path(run_folder), record)
     size_px = train_part.images.shape[1]
     teacher = matching_teacher(table, teaching, size_px=size_px)
     options = {"tensorboard": tensorboard, "teacher": teacher}
@@ -125,7 +131,6 @@ def train_on_table(
     if config.class_weight_power:
         classes, _ = TASKS[config.task].split(train_part.targets)
         divide_by_weights(run.model, class_weights(classes, config.class_weight_power))
-    record = data_record(table, data)
     fields: dict[str, Any] = {"flip_average": flip_average}
     if labels is not None:
         record["va_labels"] = labels_record(va_labels)

@@ -9,7 +9,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from builder_tools.decisions import LEAST_PROBABILITY
 from builder_tools.fields import read_json_object
 from builder_tools.media import replacing, resize_faces
 from builder_tools.media.partial import kept_array
+from builder_tools.release.run_data import emotions_of
 
 if TYPE_CHECKING:
     import keras
@@ -44,7 +45,8 @@ def mean_answers(
     Args:
         names: Models by name or folder, expression networks by name, or `.keras` files (those in
             a run's folder are asked at the size they were last trained at, and answer without
-            the effect of class weights).
+            the effect of class weights; their emotions are those of the run, or `emotions` if
+            it does not say).
         weights: Weight of each, above 0; they are normalised to sum to 1.
         faces: RGB uint8: `(n, H, W, 3)`, a list of faces of any size, or an object whose slices
             are either (`ResizedImages`).
@@ -225,12 +227,12 @@ def _card_of(name: str) -> ModelCard | None:
     return ModelCard.read(find_model(name))
 
 
-def _beside_file(name: str) -> str | int | None:
-    """Return what decides a teacher's answers beside its file: its card, or the size of its run."""
+def _beside_file(name: str) -> Any:
+    """Return what decides a teacher's answers beside its file: its card, or what its run says."""
     card = _card_of(name)
     if card is not None:
         return card.answers_sha256
-    return _size_of_run(Path(name)) if name.endswith(".keras") else None
+    return [_size_of_run(Path(name)), emotions_of(Path(name))] if name.endswith(".keras") else None
 
 
 def _verified(folder: Path, card: ModelCard, file: str) -> Path:
@@ -258,7 +260,8 @@ def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
         return placed(spec.build(size_px), spec.emotions, emotions)
     card = _card_of(name)
     if card is None:
-        path, own, inside = Path(name), tuple(emotions), _size_of_run(Path(name))
+        path, inside = Path(name), _size_of_run(Path(name))
+        own = emotions_of(path) or tuple(emotions)
     else:
         path = _verified(find_model(name), card, KERAS_FILE)
         own, inside = card.emotions, card.input_size

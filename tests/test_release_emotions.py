@@ -72,6 +72,14 @@ def test_a_head_of_other_emotions_is_not_kept(weights, capsys):
     shutil.rmtree("saved_models/kept")
 
 
+def test_weights_that_are_not_those_of_their_card_are_refused(tmp_path, capsys):
+    shutil.copytree("saved_models/first", tmp_path / "changed")
+    shutil.copy("runs/first/last.keras", tmp_path / "changed/model.keras")
+    assert train("faces", "--name", "kept", "--weights", str(tmp_path / "changed/model.keras")) == 2
+    assert "changed/model.keras to have sha256" in capsys.readouterr().err
+    assert not Path("runs/kept/last.keras").exists()
+
+
 def test_a_run_of_other_emotions_is_no_teacher(capsys):
     assert train("others", "--name", "pupil", "--teachers", "runs/first/last.keras") == 2
     assert "Received: one that also knows ['neutral', 'sad']" in capsys.readouterr().err

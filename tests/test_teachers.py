@@ -11,7 +11,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras")
 
 from builder_tools.assets import asset_path  # noqa: E402
+from builder_tools.cards import ModelCard, write_card  # noqa: E402
 from builder_tools.datasets.unlabelled import unlabelled_faces  # noqa: E402
+from builder_tools.emotions import NINE_EMOTIONS  # noqa: E402
 from builder_tools.media import write_image  # noqa: E402
 from builder_tools.networks import NETWORKS, build_network, restore_batch_norm  # noqa: E402
 from builder_tools.networks.face_expression import (  # noqa: E402
@@ -262,3 +264,45 @@ def test_what_a_run_began_from_is_in_its_record(tmp_path):
     assert told == EXPRESSION_NETWORKS["face_expression"].reservation
     (origin,) = origins_of([record])
     assert "VGGFace2, CC BY-SA 4.0" in card_words(True, origins=[origin])["licence"]
+
+
+def test_a_record_names_files_of_weights_but_not_where_they_are(tmp_path):
+    (tmp_path / "history.csv").write_text("epoch,seconds\n0,60\n")
+    for weights, told in (
+        ("/home/ann/bit.npz", "bit.npz"),
+        ("/home/ann/darknet53.conv.74", "darknet53.conv.74"),
+        ("/home/ann/plain.keras", "plain.keras"),
+        ("pretrained", "pretrained"),
+        (None, None),
+    ):
+        config = {"network": "compact", "weights": weights, "seed": 3, "commit": "abc"}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        assert run_record(tmp_path)["config"]["weights"] == told
+
+
+def test_a_run_that_began_from_a_model_says_what_its_card_says(tmp_path):
+    taught = {"teachers": ["face_expression (9a9840f2cf1f)"]}
+    card = ModelCard(
+        "fast",
+        "model.onnx",
+        NINE_EMOTIONS.names,
+        48,
+        "none",
+        training={"config": {"network": "compact", "weights": None}, "teaching": taught},
+        sha256={"model.onnx": "0" * 64, "model.keras": "1" * 64},
+    )
+    for name in ("fast", "run"):
+        (tmp_path / name).mkdir()
+    write_card(tmp_path / "fast", card)
+    config = {"network": "compact", "seed": 3, "commit": "abc"}
+    for file, told in (("model.keras", card.training), ("other.keras", None)):
+        weights = str(tmp_path / "fast" / file)
+        (tmp_path / "run/config.json").write_text(json.dumps({**config, "weights": weights}))
+        (tmp_path / "run/history.csv").write_text("epoch,seconds\n0,60\n")
+        record = run_record(tmp_path / "run")
+        assert record.get("begun_from") == told
+    (tmp_path / "run/config.json").write_text(
+        json.dumps({**config, "weights": str(tmp_path / "fast/model.keras")})
+    )
+    (told,) = reservations_of([run_record(tmp_path / "run")])
+    assert told == EXPRESSION_NETWORKS["face_expression"].reservation

@@ -12,6 +12,7 @@ from builder_tools.datasets.identity import data_sha256
 from builder_tools.datasets.table import SPLITS, ImageTable
 from builder_tools.fields import check_keys, read_json_object
 from builder_tools.machine import hardware
+from builder_tools.release.run_data import card_beside
 from builder_tools.release.teachers import reservations, teaching_in
 
 CONFIG_FILE, HISTORY_FILE = "config.json", "history.csv"
@@ -31,7 +32,8 @@ def data_record(table: ImageTable, data: str) -> dict[str, Any]:
 def run_record(folder: str | Path) -> dict[str, Any]:
     """Return what a card says about a run: targets, seed, commit, budget, configuration.
 
-    If it started from the network of another run, `begun_from` holds the record of that one.
+    If it started from the network of another run or of a model, `begun_from` holds the record of
+    that run, or what the model's card says about its training.
 
     Args:
         folder: Folder of the run, with `config.json` and `history.csv`.
@@ -57,12 +59,16 @@ def run_record(folder: str | Path) -> dict[str, Any]:
         "config": config,
     }
     weights = Path(str(config.get("weights") or ""))
-    if weights.suffix != ".keras":
+    if not weights.suffix:
         return record
-    # The card gives the run's name: the location of its folder is nobody's business.
-    record["config"] = {**config, "weights": f"{weights.parent.name}/{weights.name}"}
+    card = card_beside(weights)
     if is_run(weights):
         record["begun_from"] = run_record(weights.parent)
+    elif card is not None and "config" in card.training:
+        record["begun_from"] = dict(card.training)
+    # The card names the file and its run or model: where they are is nobody's business.
+    owner = f"{weights.parent.name}/" if "begun_from" in record else ""
+    record["config"] = {**config, "weights": f"{owner}{weights.name}"}
     return record
 
 

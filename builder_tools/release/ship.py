@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from builder_tools.cards import CARD_FILE, ModelCard
+from builder_tools.cards import CARD_FILE, ModelCard, verify_files
 from builder_tools.datasets.table import ImageTable
 from builder_tools.evaluation import OWN_LABELS, Judgement
 from builder_tools.media import replacing, resize_stack
@@ -23,7 +23,7 @@ from builder_tools.release.affect import (
 from builder_tools.release.data import load_data
 from builder_tools.release.exporting import export_run
 from builder_tools.release.finishing import finish_model
-from builder_tools.release.run_data import expect_emotions, note_data
+from builder_tools.release.run_data import card_beside, expect_emotions, note_data
 from builder_tools.release.run_record import CONFIG_FILE, data_record, run_record
 from builder_tools.release.targets import (
     TEMPERATURES,
@@ -104,7 +104,8 @@ def train_on_table(
 
     Raises:
         ValueError: If labels are missing, or given for a network of emotions alone, the run was
-            started with other targets or emotions, or a head to be kept has other emotions.
+            started with other targets or emotions, a head to be kept has other emotions,
+            or weights do not match the card beside them.
         OSError: If the model folder cannot be written.
         FileExistsError: If the model folder holds a model of another run.
     """
@@ -115,9 +116,8 @@ def train_on_table(
     _expect_labels(config.task, va_labels, teaching)
     labels = read_label_files(va_labels) if va_labels else None
     _expect_writable(Path(model_folder), Path(run_folder))
-    if config.keep_head and TASKS[config.task].emotions:
-        advice = "Use data of these emotions, or begin with a new head (without --keep-head)."
-        expect_emotions(Path(config.weights), table.emotions.names, advice)
+    if not (Path(run_folder) / "last.keras").is_file():
+        _expect_fitting_weights(config, table)
     train_part, valid_part = _training_parts(config, table, teaching, labels)
     _note_teaching(Path(run_folder), teaching)
     record = data_record(table, data)
@@ -196,6 +196,19 @@ def _expect_labels(task: str, va_labels: Sequence[str | Path], teaching: Teachin
             "Expected no teachers and no original_share for the task 'va': they teach emotions. "
             "Use the task 'both', or leave them out."
         )
+
+
+def _expect_fitting_weights(config, table: ImageTable) -> None:
+    """Refuse weights that do not match the card beside them, and a head of other emotions."""
+    weights = Path(config.weights or "")
+    if not weights.is_file():
+        return
+    card = card_beside(weights)
+    if card is not None:
+        verify_files(weights.parent, card, [weights.name])
+    if config.keep_head and TASKS[config.task].emotions:
+        advice = "Use data of these emotions, or begin with a new head (without --keep-head)."
+        expect_emotions(weights, table.emotions.names, advice)
 
 
 def save_figures(folder: str | Path, shipped: ShippedModel) -> list[Path]:

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from builder_tools import EmotionClassifier
+from builder_tools.cards import ModelCard, find_model, write_card
 from builder_tools.cli import main
 from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import format_cross, format_cross_table, judge_common
@@ -169,3 +171,16 @@ def test_evaluate_takes_the_test_split_of_a_set_that_has_one(faces, tmp_path, ca
     assert json.loads(capsys.readouterr().out)[0]["n"] == 3
     assert evaluate("--source", tmp_path / "set", "--split", "all", "--json") == 0
     assert json.loads(capsys.readouterr().out)[0]["n"] == 9
+
+
+def test_a_model_of_labelled_folders_may_have_learnt_what_it_is_judged_on(faces, tmp_path, caplog):
+    model = shutil.copytree(find_model("tiny"), tmp_path / "mine")
+    write_card(model, replace(ModelCard.read(model), training={"data": "folders"}))
+    shutil.copytree(faces, tmp_path / "split" / "test")
+    for source, told in ((faces, True), (tmp_path / "split", False)):
+        caplog.clear()
+        judge_on(model, [labelled_set(source)])
+        assert (f"learnt from images of {source.name}" in caplog.text) == told
+    caplog.clear()
+    judge_on("tiny", [labelled_set(faces)])
+    assert "flatter" not in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from builder_tools.inference import Inference
 from builder_tools.persons import persons_by_pattern
 from builder_tools.release.predicting import predict_table
 from builder_tools.rest import relative_by_person
+
+_logger = logging.getLogger(__name__)
 
 ALL = "all"
 
@@ -92,7 +95,8 @@ def judge_on(
 ) -> list[CrossJudgement]:
     """Evaluate a model on labelled sets, each on the classes that both have in common.
 
-    Images that cannot be read are left out, and reported in the judgement.
+    Images that cannot be read are left out, and reported in the judgement. If the model learnt from
+    labelled folders, whose images its card does not list, sets that are not all test are warned of.
 
     Args:
         model: A model's name or folder, or a loaded model, whose own decision does not matter.
@@ -117,6 +121,8 @@ def judge_on(
         words = each.images.table["emotion"].tolist()
         blank = np.ones((len(words), len(classifier.emotions)))
         judge_common(each.name, words, blank, classifier.emotions)
+        if classifier.card.training.get("data") == "folders":
+            _warn_of_learnt(classifier.card.name, each)
     judged = []
     for whole in sets:
         images, unreadable = whole.images.readable()
@@ -141,6 +147,17 @@ def judge_on(
         )
         judged.append(replace(one, unreadable=unreadable))
     return judged
+
+
+def _warn_of_learnt(model: str, judged: LabelledSet) -> None:
+    if set(judged.images.table["split"]) != {"test"}:
+        _logger.warning(
+            "If %s learnt from images of %s, these figures flatter it. Its own test images are "
+            "judged if you give the same folder, unchanged and alone, with the --classes and "
+            "--shares of its training, and without --detect, --person and --split all.",
+            model,
+            judged.name,
+        )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -86,14 +87,14 @@ def run_table(
         jobs: Rows that the table should have, in the order in which to make them.
         csv: The table; its rows stay as they are.
         at_once: Number of jobs in parallel, each in a thread.
-        minutes: Start no job after this many minutes.
+        minutes: Start no job after this many minutes; None for no limit.
 
     Returns:
         Key of each job without a row -> reason.
     """
     from tqdm import tqdm
 
-    ends_at = time.monotonic() + 60 * (minutes or float("inf"))
+    ends_at = time.monotonic() + (math.inf if minutes is None else 60 * minutes)
     todo, missing = pending(jobs, csv), {}
     made = _made(todo, ends_at, at_once)
     for job, found in tqdm(made, "rows", len(todo), delay=2, disable=None, file=sys.stderr):
@@ -118,7 +119,7 @@ def _made(todo: Sequence[Job], ends_at: float, at_once: int) -> Iterator[tuple[J
     """Yield each job with its rows, or with the message that says why there are none."""
 
     def make(job: Job) -> Any:
-        if time.monotonic() > ends_at:
+        if time.monotonic() >= ends_at:
             return NO_TIME
         try:
             return job.make()

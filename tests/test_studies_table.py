@@ -66,8 +66,10 @@ def test_rows_that_fail_are_named_and_end_no_other(tmp_path, capsys):
 
 
 def test_no_row_is_begun_when_the_time_is_over(tmp_path):
-    missing = run_table([job("a", refuse), job("b", refuse)], tmp_path / "no.csv", minutes=1e-9)
-    assert missing == {"a": NO_TIME, "b": NO_TIME}
+    for minutes in (1e-9, 0):
+        jobs = [job("a", refuse), job("b", refuse)]
+        missing = run_table(jobs, tmp_path / "no.csv", minutes=minutes)
+        assert missing == {"a": NO_TIME, "b": NO_TIME}
     assert not (tmp_path / "no.csv").exists()
 
 

@@ -64,6 +64,9 @@ def test_a_folder_is_labelled_saved_and_drawn(folders, tmp_path, capsys):
     assert main(["label-va", str(folders), "--out", str(again), "--labeller", str(kept)]) == 0
     places = [one["arousal"].to_numpy() for one in (rows, read_labels(again))]
     assert places[0] == pytest.approx(places[1], abs=1e-4)
+    asked = [str(folders), "--out", str(again), "--labeller", str(kept), "--method", "pca"]
+    assert main(["label-va", *asked]) == 2
+    assert "options of a labeller with --labeller. Received: ['method']" in capsys.readouterr().err
 
 
 def test_ferplus_is_labelled_by_split_and_labels_fit_its_table(official, tmp_path):

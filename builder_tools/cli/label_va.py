@@ -28,7 +28,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         help="which images to label (default: all)",
     )  # fmt: skip
     parser.add_argument(
-        "--method", default="isomap", choices=list(LABELLERS), help="how to place the faces"
+        "--method", choices=list(LABELLERS), help="how to place the faces (default: isomap)"
     )
     parser.add_argument(
         "--neighbours",
@@ -60,6 +60,10 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plot", type=Path, metavar="PNG", help="plot where the classes lie")
 
 
+def _method(options: argparse.Namespace) -> str:
+    return options.method or "isomap"
+
+
 def _landmarks(text: str) -> int | str:
     return text if text == "all" else positive(text)
 
@@ -79,7 +83,7 @@ def _run(options: argparse.Namespace) -> None:
 
     table = _table(options)
     if options.labeller is not None:
-        if given := sorted(_given(options)):
+        if given := sorted([*_given(options), *(["method"] if options.method else [])]):
             raise ValueError(
                 f"Expected no options of a labeller with --labeller. Received: {given}."
             )
@@ -94,8 +98,8 @@ def _run(options: argparse.Namespace) -> None:
         given = _given(options)
         if given.get("landmarks") == "all":
             given["landmarks"] = None
-        labeller = make_labeller(options.method, emotions=table.emotions, **given)
-        places = labeller.fit_transform(faces_of(table), labels_for(options.method, table))
+        labeller = make_labeller(_method(options), emotions=table.emotions, **given)
+        places = labeller.fit_transform(faces_of(table), labels_for(_method(options), table))
     write_labels(options.out, table, places)
     if options.save:
         print(f"Saved: {labeller.save(options.save)}", file=sys.stderr)
@@ -134,10 +138,10 @@ def _given(options: argparse.Namespace) -> dict:
 
 def _check_outputs(options: argparse.Namespace) -> None:
     """Refuse outputs that would fail, before any work is done."""
-    if options.method not in SAVED and options.save and options.labeller is None:
+    if _method(options) not in SAVED and options.save and options.labeller is None:
         raise ValueError(
             f"Expected a method that can be saved with --save: {', '.join(SAVED)}. "
-            f"Received: {options.method}."
+            f"Received: {_method(options)}."
         )
     if options.plot:
         figure_format(options.plot)
@@ -150,7 +154,7 @@ def _plot(options: argparse.Namespace, table, places) -> None:
     from builder_tools.plots.valence_arousal import plot_density
 
     figure = Figure(figsize=(6, 6), layout="constrained")
-    title = f"{options.labeller or options.method}: {len(table)} faces"
+    title = f"{options.labeller or _method(options)}: {len(table)} faces"
     plot_density(places, table.labels, table.emotions, title=title, ax=figure.subplots())
     options.plot.parent.mkdir(parents=True, exist_ok=True)
     with replacing(options.plot) as partial:

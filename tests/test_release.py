@@ -197,6 +197,7 @@ def test_a_full_disk_ends_the_run_and_it_goes_on(shipped, tmp_path, monkeypatch,
     assert "No space left on device" in capfd.readouterr().err
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "config.json",
+        "data.json",
         "history.csv",
         "last.keras",
         "teaching.json",

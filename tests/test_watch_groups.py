@@ -49,3 +49,28 @@ def test_what_is_left_out_is_not_the_difference_to_the_whole(url, by):
     ]
     assert shown == [("Blue", 6), ("Green", 5), ("Red", 6), ("Red", 5)]
     database.close()
+
+
+def test_a_day_left_out_is_not_the_difference_between_its_weekday_and_the_other_days(tmp_path):
+    """Both reports are of one period, so whoever has the two can subtract them."""
+    database, number = Database(str(tmp_path / "v.db"), BERLIN), 0
+    days = {
+        "Blue": {0: 6, 7: 1, 1: 5, 2: 3, 3: 2},
+        "Red": {0: 5, 1: 1, 2: 9, 9: 4, 3: 8},
+        "Grey": {0: 6, 7: 5},
+    }
+    for exhibit, visits in days.items():
+        for day, count in visits.items():
+            for _ in range(count):
+                number += 1
+                place = sighting(exhibit, hours=24 * day)
+                database.write([], [(made_visit(number, 9.0), place)])
+
+    def shown(by):
+        found = figures(database, by=by, minimum_group=5)
+        return [f"{one.group['exhibit']} {one.visits}" for one in found]
+
+    assert shown("weekday") == ["Blue 7", "Blue 5", "Grey 11", "Red 13", "Red 8"]
+    # By day, 7 - 6 and 13 - 9 would tell of too few; so would 27 - 13 - 8 - 5, of two weekdays.
+    assert shown("day") == ["Blue 5", "Grey 6", "Grey 5", "Red 8"]
+    database.close()

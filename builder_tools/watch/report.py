@@ -1,9 +1,9 @@
 """Reports from the database what groups of visitors felt: by exhibit, hour, weekday or day.
 
 The query itself leaves out groups smaller than the site's minimum, so no page and no export can
-show them; nor can they be found as the difference between an exhibit and its parts. Figures come
-from exact sums; intervals are 95 % of a normal distribution around the mean, for which groups of
-visits are large enough, and end where no visit can lie beyond.
+show them; nor can they be found as the difference between an exhibit and its parts, or a weekday
+and its days. Figures come from exact sums; intervals are 95 % of a normal distribution around the
+mean, for which groups of visits are large enough, and end where no visit can lie beyond.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,7 +92,8 @@ def figures(
 
     If the visits of an exhibit that are in none of its large hours, weekdays or days would be too
     few, the smallest of these is left out, too. Otherwise the few could be found as the difference
-    between the exhibit and its parts. A measure that is known of too few visits is unknown.
+    between the exhibit and its parts. So it is with the days of a weekday. A measure that is known
+    of too few visits is unknown.
 
     Args:
         database: The database of visits.
@@ -132,7 +134,15 @@ def figures(
     ]
     if len(key) < 2 or not groups:
         return groups
-    whole = figures(database, since=since, until=until, minimum_group=minimum_group)
+    wider = partial(figures, database, since=since, until=until, minimum_group=minimum_group)
+    whole: dict[tuple[str, int | None], int] = {
+        (one.group["exhibit"], None): one.visits for one in wider()
+    }
+    if by == "day":  # both reports may be at hand, so weekdays are wholes of days, too
+        for one in wider(by="weekday"):
+            exhibit = one.group["exhibit"]
+            whole[exhibit, one.group["weekday"]] = one.visits
+            whole[exhibit, None] = whole.get((exhibit, None), 0) - one.visits
     return _without_telling_parts(groups, whole, minimum_group)
 
 
@@ -149,17 +159,25 @@ def rank(found: Sequence[GroupFigures], measure: str) -> list[GroupFigures]:
 
 
 def _without_telling_parts(
-    parts: Sequence[GroupFigures], whole: Sequence[GroupFigures], minimum_group: int
+    parts: Sequence[GroupFigures], whole: Mapping[tuple[str, int | None], int], minimum_group: int
 ) -> list[GroupFigures]:
-    """Leave out an exhibit's smallest part where the rest of the exhibit would be too few."""
-    rest = {one.group["exhibit"]: one.visits for one in whole}
-    smallest: dict[str, GroupFigures] = {}
+    """Leave out the smallest part of a whole where the rest of it would be too few.
+
+    Args:
+        parts: Figures by hour, weekday or day.
+        whole: Visits by exhibit and weekday; None for the exhibit, less the weekdays that are here.
+        minimum_group: Visits that a group needs.
+    """
+    rest = dict(whole)
+    smallest: dict[tuple[str, int | None], GroupFigures] = {}
     for part in parts:
-        exhibit = part.group["exhibit"]
-        rest[exhibit] = rest.get(exhibit, 0) - part.visits
-        if exhibit not in smallest or part.visits < smallest[exhibit].visits:
-            smallest[exhibit] = part
-    telling = {id(smallest[name]) for name in smallest if 0 < rest[name] < minimum_group}
+        day = part.group.get("day")
+        key = part.group["exhibit"], day and date.fromisoformat(day).weekday()
+        key = key if key in whole else (key[0], None)
+        rest[key] = rest.get(key, 0) - part.visits
+        if key not in smallest or part.visits < smallest[key].visits:
+            smallest[key] = part
+    telling = {id(smallest[key]) for key in smallest if 0 < rest[key] < minimum_group}
     return [part for part in parts if id(part) not in telling]
 
 

@@ -47,6 +47,16 @@ def test_a_recording_that_cannot_be_read_is_left_out(tmp_path, viewers, capsys, 
     assert highlights_of(out)["viewers"].tolist() == [2]
 
 
+def test_a_table_that_cannot_be_read_is_left_out_of_a_search_by_emotion(tmp_path, viewers, capsys):
+    broken, out = tmp_path / "cleo.csv", tmp_path / "out"
+    broken.write_bytes(b"no table")
+    command = ["highlights", str(broken), *viewers, "--by", "happy", "--out", str(out)]
+    assert main(command) == 1
+    assert "So it is left out." in capsys.readouterr().err
+    table = pd.read_csv(out / "viewers.csv", index_col="viewer")
+    assert table["people"].to_dict() == {"cleo": 0, "anna": 1, "ben": 1}
+
+
 def test_recordings_none_of_which_can_be_read(tmp_path, capsys):
     names = [tmp_path / "anna.mp4", tmp_path / "ben.mp4"]
     for name in names:

@@ -79,6 +79,14 @@ def test_rounding_of_a_model_is_no_negative_probability():
     assert face.probabilities == {"happy": 1, "neutral": 0, "sad": 0}
 
 
+def test_rounding_of_each_class_may_add_up():
+    """Probabilities in steps of 1/256, or with two decimals, of a model of 8-bit integers."""
+    model = FakeModel()
+    model.predict = lambda faces: np.array([[0.34, 0.34, 0.34]] * len(faces))
+    (face,) = Inference(model, FakeDetector(), show_state_mode="none").run(made_image(1)).faces
+    assert face.probabilities == {"happy": 0.34, "neutral": 0.34, "sad": 0.34}
+
+
 def test_places_may_come_as_a_list():
     model = FakeModel()
     model.valence_arousal = lambda probabilities: [(0.25, -0.5)] * len(probabilities)

@@ -31,8 +31,8 @@ NO_SHAPE: Shape = (None, "")
 """Used if no geometry was requested."""
 
 ROUNDING = 1e-2
-"""How far a probability may lie outside [0, 1], the sum of a face's above 1, and a place outside
-[-1, 1], as happens with half precision."""
+"""How far a probability may lie outside [0, 1], and a place outside [-1, 1], as happens with half
+precision and 8-bit integers; the sum of a face's may lie as far above 1 for each of its classes."""
 LARGEST_FACE_PX = 1024
 """Longest side of a face, or of an image without one, given to a model of unknown input size."""
 
@@ -227,7 +227,7 @@ def _checked_rows(model: EmotionModel, method: str, rows: object, expected: tupl
             "Try a softmax over each row."
         )
     most = found.sum(axis=1, dtype=np.float64).max()
-    if most > 1 + ROUNDING:  # less is allowed: the rest may be that of no class
+    if most > 1 + ROUNDING * len(found[0]):  # less is allowed: the rest may be that of no class
         raise ValueError(
             f"{whose} probabilities that sum to 1 for each face. Received: a sum of {most:g}. "
             "Try a softmax over each row."

@@ -78,10 +78,11 @@ def read_any_csv(path: Path) -> list[list[str]]:
     """
     text = read_text(path, errors="surrogateescape")  # names that are not UTF-8 stay unchanged
     first, _, below = text.partition("\n")
+    named = first.strip('"').removeprefix("sep=")
     names_delimiter = first.strip('"') in [f"sep={each}" for each in DELIMITERS]
     lines = below if names_delimiter else text
     header = lines.partition("\n")[0].strip()
-    delimiter = max(DELIMITERS, key=header.count)
+    delimiter = named if names_delimiter else max(DELIMITERS, key=header.count)
     return _rows(csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter), path)
 
 

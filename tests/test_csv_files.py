@@ -31,3 +31,8 @@ def test_the_line_of_a_spreadsheet_that_names_the_delimiter_is_no_row(line, deli
     text = "\r\n".join([line.format(delimiter), delimiter.join("ab"), delimiter.join("12"), ""])
     (tmp_path / "a.csv").write_text(text, encoding="utf-16", newline="")
     assert read_any_csv(tmp_path / "a.csv") == [["a", "b"], ["1", "2"]]
+
+
+def test_the_delimiter_that_a_file_names_is_used_though_its_header_holds_more_of_others(tmp_path):
+    (tmp_path / "a.csv").write_text("sep=;\nname;sad, angry, calm\n1;2\n")
+    assert read_any_csv(tmp_path / "a.csv") == [["name", "sad, angry, calm"], ["1", "2"]]

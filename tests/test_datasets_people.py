@@ -13,6 +13,7 @@ from builder_tools.datasets.labelled import load_labelled
 from builder_tools.datasets.splits import with_splits
 from builder_tools.datasets.table import ImageTable
 from builder_tools.emotions import EmotionSet
+from builder_tools.evaluation.protocols import own_labels
 
 EMOTIONS = EmotionSet(("anger", "happy", "sad"))
 
@@ -156,3 +157,11 @@ def test_other_tables_beside_the_folders_do_not_matter(faces):
     (faces / "more.csv").unlink()
     (faces / "places 2.csv").write_text("name,emotion,valence\nhappy/1.png,happy,0.8\n")
     assert persons_beside(faces) == {}
+
+
+@pytest.mark.parametrize("unknown", [np.nan, None, pd.NA])
+def test_unknown_people_are_not_one_person_where_a_model_is_judged(unknown):
+    """All their images would be drawn together, as those of one face."""
+    table = images(["ann", "ann", unknown, unknown], [0, 1, 2, 0])
+    kept = own_labels(EMOTIONS).apply(table.table, np.eye(len(EMOTIONS))[[0, 1, 2, 0]], EMOTIONS)
+    assert kept.groups.tolist() == ["ann", "ann", "", ""]

@@ -23,6 +23,20 @@ PROGRESS = {"delay": 2, "leave": False, "disable": None}
 _SHOWN = 5
 
 
+def persons_in(table: pd.DataFrame) -> np.ndarray | None:
+    """Return who is in each image, `(n,)` str, "" where unknown; None if that is never told.
+
+    Numbers, and missing values of pandas, are taken as well.
+
+    Args:
+        table: One row per image, with the column `person` if it is known.
+    """
+    if "person" not in table:
+        return None
+    given = table["person"].astype(object)
+    return given.map(lambda who: "" if pd.isna(who) else str(who)).to_numpy(object)
+
+
 @dataclass(frozen=True)
 class ImageTable:
     """Labelled images, row by row.
@@ -56,14 +70,8 @@ class ImageTable:
 
     @property
     def persons(self) -> np.ndarray | None:
-        """Who is in each image, `(n,)` str, "" where unknown; None if that is never told.
-
-        Numbers, and missing values of pandas, are taken as well.
-        """
-        if "person" not in self.table:
-            return None
-        given = self.table["person"].astype(object)
-        return given.map(lambda who: "" if pd.isna(who) else str(who)).to_numpy(object)
+        """Who is in each image, see `persons_in`."""
+        return persons_in(self.table)
 
     def rows(self, mask: np.ndarray) -> ImageTable:
         """Return the images for which the boolean mask `(n,)` is true.

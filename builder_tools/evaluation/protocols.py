@@ -19,7 +19,7 @@ from builder_tools.datasets.labels import (
     majority_seven_labels,
     nine_class_labels,
 )
-from builder_tools.datasets.table import ImageTable
+from builder_tools.datasets.table import ImageTable, persons_in
 from builder_tools.emotions import FER2013_SEVEN, FERPLUS_EIGHT, NINE_EMOTIONS, EmotionSet
 from builder_tools.evaluation.metrics import Evaluation, evaluate
 
@@ -71,8 +71,9 @@ class Protocol:
         labels = self.labels(table)
         mask = labels != LEFT_OUT
         inside = restrict(probabilities[mask], emotions, self.emotions)
-        people = table["person"].to_numpy(object)[mask] if "person" in table else None
-        return Kept(mask, labels[mask], inside, self.emotions, people)
+        people = persons_in(table)
+        known = None if people is None else people[mask]
+        return Kept(mask, labels[mask], inside, self.emotions, known)
 
 
 @dataclass(frozen=True)

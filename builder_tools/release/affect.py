@@ -124,9 +124,7 @@ def judge_affect(
     if labels is not None and set(images.table["name"]) <= set(labels["name"]):
         references[LABELS] = labels_by_name(labels, images)
     found: dict[str, Any] = {
-        name: evaluate_valence_arousal(
-            reference, readings.places, groups=images.table.get("person")
-        ).to_dict()
+        name: evaluate_valence_arousal(reference, readings.places, groups=images.persons).to_dict()
         for name, reference in references.items()
     }
     centres = emotions.anchors

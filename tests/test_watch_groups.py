@@ -10,7 +10,9 @@ pytest.importorskip("alembic")
 
 from test_watch import BERLIN, made_visit, postgres, server, sighting, url  # noqa: F401
 
+from builder_tools.watch.config import Site
 from builder_tools.watch.database import Database
+from builder_tools.watch.exhibit_results import report_paragraphs
 from builder_tools.watch.report import figures
 
 
@@ -74,3 +76,8 @@ def test_a_day_left_out_is_not_the_difference_between_its_weekday_and_the_other_
     # By day, 7 - 6 and 13 - 9 would tell of too few; so would 27 - 13 - 8 - 5, of two weekdays.
     assert shown("day") == ["Blue 5", "Grey 6", "Grey 5", "Red 8"]
     database.close()
+
+
+def test_a_report_says_why_a_large_group_may_be_missing():
+    (told,) = report_paragraphs(Site((), minimum_group=7), None, None)
+    assert "fewer than 7 visits are left out, and so is another one" in told

@@ -66,9 +66,9 @@ def report_paragraphs(site: Site, since: date | None, until: date | None) -> lis
     return [
         f"{period} Small figures are 95 % intervals of the mean over visits. A visit is one stay "
         f"of at least {site.minimum_dwell_s:g} s; somebody who comes back is counted again, since "
-        f"nobody is recognised. Groups of fewer than {site.minimum_group} visits are not asked "
-        "of the database. Emotions are what a model reads from faces, which is not always what "
-        "people feel.",
+        f"nobody is recognised. Groups of fewer than {site.minimum_group} visits are left out, and "
+        "so is another one where they could be found as a difference. Emotions are what a model "
+        "reads from faces, which is not always what people feel.",
         *filter(None, [site.consent]),
     ]
 

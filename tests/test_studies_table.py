@@ -187,6 +187,16 @@ def test_variants_are_told_apart_and_seeds_joined():
     assert (b["seeds"], b["x"], b["x_low"], b["x_high"]) == (1, 5, 4, 7) and np.isnan(b["x_sd"])
 
 
+def test_a_row_made_again_for_a_changed_configuration_is_no_second_seed():
+    rows = [
+        {"variant": "a", "seed": 0, "accuracy": figure, "accuracy_low": low, "accuracy_high": high}
+        for figure, low, high in ((0.5, 0.4, 0.6), (0.7, 0.6, 0.8))
+    ]
+    (found,) = by_variant(pd.DataFrame(rows), ["variant"]).to_dict("records")
+    assert found["seeds"] == 1
+    assert (found["accuracy"], found["accuracy_low"]) == (0.7, pytest.approx(0.6))
+
+
 @pytest.mark.parametrize(
     ("low", "high", "seeds", "said"),
     [

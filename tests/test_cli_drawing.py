@@ -124,3 +124,16 @@ def test_nothing_is_drawn_without_a_place_for_it(verb, option, folder, tmp_path,
     assert f"Expected --out DIR{' or --show' * (verb == 'img' and name != '--out-format')}" in said
     assert f"with {name}" in said
     assert not (tmp_path / "a.csv").exists()
+
+
+@pytest.mark.parametrize("option", ["--bars", "--dial", "--blur-faces"])
+@pytest.mark.parametrize(
+    ("verb", "place"),
+    [
+        (["video", "film.mp4"], "--show"),
+        (["online", "--headless"], "--record OUT.mp4 or --window"),
+    ],
+)
+def test_frames_that_nobody_sees_are_not_to_be_drawn(verb, place, option, capsys):
+    assert main([*verb, option]) == 2
+    assert f"Expected {place} with {option}" in capsys.readouterr().err

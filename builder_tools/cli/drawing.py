@@ -77,3 +77,19 @@ def drawer_of(options: argparse.Namespace, seen: bool = True) -> DrawBox | None:
         show_mesh=mesh,
     )
     return None if asked == DrawBox() else asked
+
+
+def expect_none_asked(options: argparse.Namespace, place: str) -> None:
+    """Refuse options of drawn images where none would be drawn.
+
+    Args:
+        options: Options of the verb.
+        place: Options that would draw images somewhere, for the message.
+    """
+    mesh = ["mesh"] if options.geometry else []  # --mesh alone is refused for another reason
+    for name in ["bars", "dial", "blur_faces", *mesh]:
+        if getattr(options, name, False):
+            raise ValueError(
+                f"Expected {place} with --{name.replace('_', '-')}. Received: none, so no image "
+                "would be drawn."
+            )

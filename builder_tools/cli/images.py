@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from builder_tools.cli.drawing import add_drawing_options
+from builder_tools.cli.drawing import add_drawing_options, expect_none_asked
 from builder_tools.cli.drawn_images import DrawnImages, check_drawing, draw_batch, drawn_name
 from builder_tools.cli.model import (
     add_geometry_options,
@@ -126,14 +126,13 @@ def _check_out(options: argparse.Namespace) -> None:
     if options.out:
         check_place(options.out, folder=options.out)
         return
-    drawn = ["bars", "dial", "blur_faces"] + ["mesh"] * options.geometry
-    for name in ["out_format", *([] if getattr(options, "show", False) else drawn)]:
-        if getattr(options, name, None):
-            show = " or --show" if hasattr(options, "show") and name in drawn else ""
-            raise ValueError(
-                f"Expected --out DIR{show} with --{name.replace('_', '-')}. Received: none, "
-                "so no image would be drawn."
-            )
+    if getattr(options, "out_format", None):
+        raise ValueError(
+            "Expected --out DIR with --out-format. Received: none, so no image would be drawn."
+        )
+    by_window = hasattr(options, "show")
+    if not (by_window and options.show):
+        expect_none_asked(options, "--out DIR or --show" if by_window else "--out DIR")
 
 
 def _tell_bare(bare: int, options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from builder_tools.cli.drawing import add_drawing_options
+from builder_tools.cli.drawing import add_drawing_options, expect_none_asked
 from builder_tools.cli.model import (
     add_geometry_options,
     add_model_options,
@@ -65,6 +65,8 @@ def _add_video_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_video(options: argparse.Namespace) -> int:
     check_plot(options)
+    if not options.show:
+        expect_none_asked(options, "--show")
     sights = BestSights()
     show = "cv2" if options.show else "none"
     with (
@@ -138,6 +140,8 @@ def _online_options(parser: argparse.ArgumentParser) -> None:
 def _run_online(options: argparse.Namespace) -> int:
     camera = int(options.camera) if options.camera.isdecimal() else options.camera
     show = "none" if options.headless else "cv2"
+    if options.headless and not options.record:
+        expect_none_asked(options, "--record OUT.mp4 or --window")
     if options.snapshots:
         check_place(options.snapshots, folder=options.snapshots)
     settings = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -131,10 +131,7 @@ def search(
     clip = film or (viewers[0].path if len(viewers) == 1 else None)
     if clip is not None and clip.suffix.lower() in TABLE_SUFFIXES:
         clip = None
-    film_s = None
-    if film:
-        with VideoReader(film) as reader:  # read all frames if no duration is declared
-            film_s = reader.duration_s or [f.time_s for f in reader][-1] + 1 / reader.fps
+    film_s = _film_length_s(film) if film else None
     out.mkdir(parents=True, exist_ok=True)
     seats: dict[str, list[pd.DataFrame]] = {}
     reports = []
@@ -148,20 +145,13 @@ def search(
     if not seats:
         raise ValueError(reports[0].problem)
     offsets = find_offsets([viewer for viewer in viewers if viewer.name in seats], film)
-    tables, starts, taken = {}, {}, {viewer.name.casefold() for viewer in viewers}
-    for place, report in enumerate(reports):
-        if report.viewer not in seats:
-            reports[place] = replace(report, problem=f"{report.problem} So it is left out.")
-            continue
-        there = seats[report.viewer]
-        report = reports[place] = placed_report(report, offsets[report.viewer], len(there), film_s)
-        for number, seat in enumerate(there[: report.people], start=1):
-            name = (
-                report.viewer
-                if len(there) == 1
-                else unused_name(f"{report.viewer} #{number}", taken)
-            )
-            tables[name], starts[name] = seat, report.offset_s
+    reports = [
+        placed_report(one, offsets[one.viewer], len(seats[one.viewer]), film_s)
+        if one.viewer in seats
+        else replace(one, problem=f"{one.problem} So it is left out.")
+        for one in reports
+    ]
+    tables, starts = _by_viewer(reports, seats)
     spans_s = [(r.offset_s, r.end_s) for r in reports if r.viewer in seats and not r.is_before_film]
     duration_s = film_s or max((end_s for _, end_s in spans_s), default=0.0)
     seen = reactions(tables, starts, duration_s, settings.signal) if tables else pd.DataFrame()
@@ -179,6 +169,26 @@ def search(
         problems.append(f"{few_of(who)}: {problem}")
     problems += _remarks(seen, highlights, (from_s, duration_s), settings)
     return Found(highlights, reports, seen, duration_s, files, problems)
+
+
+def _film_length_s(film: Path) -> float:
+    with VideoReader(film) as reader:  # read all frames if no duration is declared
+        return reader.duration_s or [f.time_s for f in reader][-1] + 1 / reader.fps
+
+
+def _by_viewer(
+    reports: Sequence[ViewerReport], seats: Mapping[str, Sequence[pd.DataFrame]]
+) -> tuple[dict[str, pd.DataFrame], dict[str, float]]:
+    """Return viewer -> timeline, and when it began; several in a recording are numbered."""
+    tables, starts, taken = {}, {}, {report.viewer.casefold() for report in reports}
+    for report in reports:
+        there = seats.get(report.viewer, ())
+        for number, seat in enumerate(there[: report.people], start=1):
+            name = report.viewer
+            if len(there) > 1:
+                name = unused_name(f"{report.viewer} #{number}", taken)
+            tables[name], starts[name] = seat, report.offset_s
+    return tables, starts
 
 
 OUT_FILES = (

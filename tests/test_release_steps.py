@@ -9,7 +9,8 @@ import pytest
 from builder_tools.cards import ModelCard, find_model
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.table import ImageTable
-from builder_tools.emotions import EmotionSet
+from builder_tools.decisions import read_outputs
+from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS, EmotionSet
 from builder_tools.release import Predicted, Predictions, judge_affect, judge_predicted
 from builder_tools.release.deciding import fit_decisions, mildest_of_the_best
 from builder_tools.release.quantizing import compare_int8
@@ -62,6 +63,20 @@ def test_a_decision_is_fitted_where_there_are_outputs_for_emotions() -> None:
     places = replace(predicted(), outputs=np.tile([0.8, 0.5], (20, 1)))
     card = replace(CARD, task="va", centres=CENTRES)
     assert fit_decisions(card, places).decision is None
+
+
+def test_a_decision_is_fitted_for_all_nine_emotions_where_people_voted() -> None:
+    """4 of 40 faces of contempt are told happy: a decision fitted for fewer emotions is mild."""
+    contempt = np.arange(40) >= 36
+    rows = pd.DataFrame(0, index=range(40), columns=list(FERPLUS_VOTE_COLUMNS))
+    rows = rows.assign(happiness=np.where(contempt, 0, 8), contempt=np.where(contempt, 8, 0))
+    rows = rows.assign(label=np.where(contempt, 1, 4), split="valid", index=-1)
+    outputs = np.full((40, 9), 1e-4)
+    outputs[:, 4], outputs[:, 1] = np.where(contempt, 0.8, 0.98), np.where(contempt, 0.2, 0.02)
+    card = replace(CARD, emotions=NINE_EMOTIONS.names)
+    found = fit_decisions(card, Predicted(ImageTable(rows, NINE_EMOTIONS), outputs))
+    told = read_outputs(found, outputs, found.decision).probabilities.argmax(axis=1)
+    np.testing.assert_array_equal(told, rows["label"])
 
 
 def test_earlier_decisions_do_not_count_when_they_are_fitted_anew() -> None:

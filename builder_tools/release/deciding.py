@@ -10,6 +10,7 @@ from builder_tools.cards import ModelCard
 from builder_tools.decisions import apply_decision, apply_temperature
 from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import (
+    Protocol,
     balanced_decision,
     fit_temperature,
     protocol_of,
@@ -19,11 +20,8 @@ from builder_tools.release.predicting import Predicted
 from builder_tools.tasks import TASKS
 
 DECISION_STRENGTHS = (0.25, 0.5, 0.75, 1.0)
-DECISION_PROTOCOL = "ferplus-majority-7"
-"""The protocol the class-balanced decision is fitted for, if people voted."""
-
-CERTAINTY_PROTOCOL = "ferplus-nine"
-"""The protocol temperature and doubt are fitted for, if people voted: the product's task."""
+FITTED_PROTOCOL = "ferplus-nine"
+"""The protocol all three are fitted for, if people voted: the product's task."""
 
 SURE_ACCURACY = 0.95
 """A prediction is doubtful below the probability above which this share are right."""
@@ -42,16 +40,16 @@ def fit_decisions(card: ModelCard, valid: Predicted) -> ModelCard:
     """
     plain = replace(card, temperature=1.0, decision=None, abstain_below=None)
     emotions, table = EmotionSet(card.emotions), valid.images.table
-    certainty = protocol_of(valid.images, CERTAINTY_PROTOCOL)
+    protocol = protocol_of(valid.images, FITTED_PROTOCOL)
     raw = valid.readings(plain).probabilities
-    kept = certainty.apply(table, raw, emotions)
+    kept = protocol.apply(table, raw, emotions)
     temperature = round(fit_temperature(kept.labels, kept.probabilities), 4)
     probabilities = apply_temperature(raw, temperature)
-    kept = certainty.apply(table, probabilities, emotions)
+    kept = protocol.apply(table, probabilities, emotions)
     sure = risk_coverage(kept.labels, kept.probabilities).at_accuracy(SURE_ACCURACY)
     decision = None
     if TASKS[card.task].emotions:
-        decision = _fit_balanced(valid, probabilities, emotions)
+        decision = _fit_balanced(valid, probabilities, emotions, protocol)
     return replace(
         plain,
         temperature=temperature,
@@ -61,7 +59,7 @@ def fit_decisions(card: ModelCard, valid: Predicted) -> ModelCard:
 
 
 def _fit_balanced(
-    valid: Predicted, probabilities: np.ndarray, emotions: EmotionSet
+    valid: Predicted, probabilities: np.ndarray, emotions: EmotionSet, protocol: Protocol
 ) -> dict[str, float]:
     """Fit the strength of the class-balanced decision: the mildest with about the best mean recall.
 
@@ -72,7 +70,7 @@ def _fit_balanced(
     How frequent each class is to the model follows from its own probabilities: for a model trained
     on people's votes, or taught by others, they differ from the counts of its training labels.
     """
-    protocol, shares = protocol_of(valid.images, DECISION_PROTOCOL), probabilities.mean(axis=0)
+    shares = probabilities.mean(axis=0)
     candidates = [
         balanced_decision(shares, emotions, strength=strength) for strength in DECISION_STRENGTHS
     ]

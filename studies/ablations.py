@@ -20,6 +20,7 @@ from studies.figures import plot_gains, plot_recalls
 from studies.intervals import by_variant, gain_columns, recentred
 from studies.plans import LOG, Plan, plan_command, read_answers
 from studies.report import draw, joined, markdown, points, write_page, write_table
+from studies.table import made_rows
 from studies.trials import EMBEDDING_MODEL, STRENGTHS, Trial
 
 STUDY = "ablations"
@@ -112,17 +113,16 @@ def summarise(
 
 def read_summary(reports: Path, source: Path | None = None) -> pd.DataFrame:
     """Return `summarise` of the log and answers in a folder of reports."""
-    log, faces = pd.read_csv(reports / LOG), load_ferplus(source)
+    rows, faces = made_rows(reports / LOG, STUDY), load_ferplus(source)
     splits = ("valid", "test")
     labels = {split: majority_eight_labels(faces.split(split).votes) for split in splits}
     answers = {split: read_answers(reports, split) for split in splits}
-    return summarise(log[log["study"] == STUDY], answers, labels)
+    return summarise(rows, answers, labels)
 
 
 def write_report(reports: Path, source: Path | None = None) -> list[Path]:
     """Write `ablations.md`, `ablations.csv` and the figures, from the log alone."""
-    log = pd.read_csv(reports / LOG)
-    rows, summary = log[log["study"] == STUDY], read_summary(reports, source)
+    rows, summary = made_rows(reports / LOG, STUDY), read_summary(reports, source)
     answered = set(read_answers(reports, "valid"))
     on_test = (~rows["trial"].isin(answered)).sum()
     embedded = rows.loc[rows["balancer"] == "embedding_smote", "date"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from builder_tools.cli.endings import ended_by_signals, exit_code_of
 from builder_tools.cli.quiet import without_chatter
+from builder_tools.cli.verb import seed
 
 WRONG_USAGE = 2
 
@@ -38,11 +40,30 @@ def study_parser(
     add("--runs", type=Path, default=Path("runs") / module, metavar="FOLDER",
         help=f"checkpoints and models; resumes there (default: runs/{module})")  # fmt: skip
     if seeds is not None:
-        add("--seeds", type=int, nargs="+", metavar="N", default=list(seeds), help="one row each")
-    add("--minutes", type=float, help="start no row after this long")
+        add("--seeds", type=seed, nargs="+", action=_Distinct, metavar="N", default=list(seeds),
+            help=f"one row each (default: {' '.join(map(str, seeds))})")  # fmt: skip
+    add("--minutes", type=_minutes, help="start no row after this long")
     add("--list", action="store_true", help="print the missing rows, run nothing")
     add("--report", action="store_true", help="write the pages from the tables, run nothing")
     return parser
+
+
+class _Distinct(argparse.Action):
+    """Keeps each value once, in the order given."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        setattr(namespace, self.dest, list(dict.fromkeys(values)))
+
+
+def _minutes(text: str) -> float:
+    """Parse a time of at least 0 minutes."""
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = math.nan
+    if not minutes >= 0:
+        raise argparse.ArgumentTypeError(f"expected minutes >= 0, received {text!r}")
+    return minutes
 
 
 def command(

@@ -211,6 +211,7 @@ def _act(plan: Plan, options: argparse.Namespace) -> int:
         at_once = 1 if options.in_process else options.jobs
         missing = run_table(jobs, log, at_once=at_once, minutes=options.minutes)
         keep_answers(chosen, options.runs, options.reports)
+    code = say_missing(missing)
     for path in plan.write(options.reports, options.source):
         print(path)
-    return say_missing(missing)
+    return code

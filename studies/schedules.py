@@ -23,6 +23,7 @@ from builder_tools.evaluation import paired_gains
 from studies.intervals import by_variant, gain_columns
 from studies.plans import LOG, Plan, plan_command, read_answers
 from studies.report import joined, markdown, points, write_page, write_table
+from studies.table import made_rows
 from studies.transfer import EPOCH_FACES, EPOCHS, HEAD_EPOCHS, LOW_RATE, RATE, STARTS, cell
 from studies.trials import Trial
 
@@ -98,9 +99,8 @@ def schedules_table(
 
 
 def write_report(reports: Path, source: Path | None = None) -> list[Path]:
-    """Write `schedules.md` and, if there are runs, `schedules.csv`, from the log alone."""
-    log = pd.read_csv(reports / LOG, dtype={"variant": str})
-    rows = log[log["study"] == STUDY]
+    """Write `schedules.md` and `schedules.csv`, from the log alone."""
+    rows = made_rows(reports / LOG, STUDY, dtype={"variant": str})
     missing = len({trial.key for trial in schedule_trials()} - set(rows["trial"]))
     sections = [
         "# Optimisers and schedules, each at its own best rate",
@@ -116,8 +116,6 @@ def write_report(reports: Path, source: Path | None = None) -> list[Path]:
         if missing
         else "",
     ]
-    if rows.empty:
-        return [write_page(reports / "schedules.md", sections)]
     labels = majority_eight_labels(load_ferplus(source).split("valid").votes)
     table = schedules_table(rows, read_answers(reports, "valid"), labels)
     shown = pd.DataFrame({

@@ -16,6 +16,7 @@ from studies.figures import plot_screening
 from studies.intervals import by_variant
 from studies.plans import LOG, Plan, plan_command
 from studies.report import draw, interval, joined, markdown, write_page
+from studies.table import made_rows
 from studies.trials import Trial
 
 STUDY = "screening"
@@ -98,16 +99,14 @@ def screening_table(rows: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFr
 
 def read_table(reports: Path) -> pd.DataFrame:
     """Return `screening_table` for the log and the costs in a folder of reports."""
-    log, costs = pd.read_csv(reports / LOG), reports / COSTS
-    return screening_table(
-        log[log["study"] == STUDY], pd.read_csv(costs) if costs.is_file() else None
-    )
+    rows, costs = made_rows(reports / LOG, STUDY), reports / COSTS
+    return screening_table(rows, pd.read_csv(costs) if costs.is_file() else None)
 
 
 def write_report(reports: Path, source: Path | None = None) -> list[Path]:
     """Write `screening.md` and its figure, from the log and the costs."""
-    log = pd.read_csv(reports / LOG)
-    rows, table = log[log["study"] == STUDY], read_table(reports)
+    log, table = made_rows(reports / LOG), read_table(reports)
+    rows = log[log["study"] == STUDY]
     shown = pd.DataFrame({
         "network": table["network"],
         "parameters": [f"{n / 1e6:.2f} M" for n in table["parameters"]],

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from builder_tools.release import add_rows, read_rows
 
@@ -73,6 +74,29 @@ def pending(jobs: Iterable[Job], csv: Path) -> list[Job]:
     """Return the jobs whose rows a csv does not hold."""
     done = {row.get(CONFIG) for row in read_rows(csv)}
     return [job for job in jobs if job.config_sha256 not in done]
+
+
+def made_rows(csv: Path, study: str | None = None, **reading: Any) -> pd.DataFrame:
+    """Return the rows that a study has made.
+
+    Args:
+        csv: The table.
+        study: Its name in the column `study`, if several studies share the table.
+        **reading: Options of `pandas.read_csv`.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    rows = pd.read_csv(csv, **reading) if csv.is_file() else pd.DataFrame()
+    if len(rows) and study is not None:
+        rows = rows[rows["study"] == study]
+    if rows.empty:
+        wanted = "rows" if study is None else f"rows of {study}"
+        raise ValueError(
+            f"Expected {wanted} in {csv}. Received: none. Run the study without --report, or name "
+            "the folder of its tables with --reports."
+        )
+    return rows
 
 
 def run_table(

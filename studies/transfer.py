@@ -26,6 +26,7 @@ from studies.intervals import by_variant, gain_columns
 from studies.plans import LOG, Plan, plan_command, read_answers
 from studies.pretraining import distilled_weights
 from studies.report import interval, joined, markdown, points, write_page, write_table
+from studies.table import made_rows
 from studies.trials import Trial
 
 STUDY = "transfer"
@@ -164,8 +165,7 @@ def transfer_table(
 
 def write_report(reports: Path, source: Path | None = None) -> list[Path]:
     """Write `transfer.md` and `transfer.csv`, from the log alone."""
-    log = pd.read_csv(reports / LOG)
-    rows = log[log["study"] == STUDY]
+    rows = made_rows(reports / LOG, STUDY)
     labels = majority_eight_labels(load_ferplus(source).split("valid").votes)
     table = transfer_table(rows, read_answers(reports, "valid"), labels)
     table = table.sort_values(["group", "share", "start", "depth"], kind="stable")

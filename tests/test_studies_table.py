@@ -17,7 +17,16 @@ from builder_tools.release import read_rows
 from studies.command import command, study_parser
 from studies.intervals import by_variant, over_seeds, recentred, verdict
 from studies.report import cell, interval, joined, markdown, points, write_page
-from studies.table import CONFIG, NO_TIME, Job, pending, run_table, say_missing, what_differs
+from studies.table import (
+    CONFIG,
+    NO_TIME,
+    Job,
+    made_rows,
+    pending,
+    run_table,
+    say_missing,
+    what_differs,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -251,3 +260,28 @@ def test_the_wheel_holds_no_studies():
             ]
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not [n for n in names if n.partition(".")[0] == "studies"], path
+
+
+def test_rows_that_were_never_made_are_asked_for_in_a_sentence(tmp_path):
+    table = tmp_path / "rows.csv"
+    with pytest.raises(ValueError, match=r"Expected rows in .*rows.csv. Received: none"):
+        made_rows(table)
+    table.write_text("study,key\na,1\n")
+    assert made_rows(table)["key"].tolist() == made_rows(table, "a")["key"].tolist() == [1]
+    with pytest.raises(ValueError, match=r"Expected rows of b in .*--reports"):
+        made_rows(table, "b")
+
+
+@pytest.mark.parametrize(
+    "words", ["--seeds -1", "--seeds 1.5", f"--seeds {2**32}", "--minutes nan", "--minutes -3"]
+)
+def test_options_of_studies_that_make_no_sense_are_refused(words, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        study_parser("toys", "Toys.", ["--list"]).parse_args(words.split())
+    assert f"received '{words.split()[1]}'" in capsys.readouterr().err
+
+
+def test_a_seed_given_twice_is_one_seed():
+    parser = study_parser("toys", "Toys.", ["--list"], seeds=(0, 1))
+    assert parser.parse_args(["--seeds", "3", "1", "3"]).seeds == [3, 1]
+    assert parser.parse_args([]).seeds == [0, 1]

@@ -75,9 +75,10 @@ def _act(options: argparse.Namespace) -> int:
                 search=search,
                 minutes=options.minutes,
             )
+    code = say_missing(missing)
     for path in write_report(csv, options.reports):
         print(path)
-    return say_missing(missing)
+    return code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from studies.classical.rows import DEEP_KEY
 from studies.figures import plot_grid, plot_hybrid_gains, plot_learning_curves
 from studies.intervals import by_variant, verdict
 from studies.report import draw, interval, joined, markdown, points, write_page
+from studies.table import made_rows
 
 TITLES = {"eight": "FER+ majority-8", "nine": "nine classes", "own": "the data's own labels"}
 GAINS = ("accuracy", "macro_f1", "mean_recall")
@@ -36,9 +37,9 @@ def read_table(csv: str | Path) -> pd.DataFrame:
     kept: the gain is the difference on valid.
 
     Raises:
-        ValueError: If the table has no row of the deep model.
+        ValueError: If the table has no rows, or none of the deep model.
     """
-    rows = pd.read_csv(csv, keep_default_na=True)
+    rows = made_rows(Path(csv))
     rows["features"] = rows["features"].fillna("")
     if DEEP_KEY not in set(rows["key"]):
         raise ValueError(f"Expected the row {DEEP_KEY!r} in {csv}. Run the table first.")

@@ -241,8 +241,9 @@ def _act(options: argparse.Namespace) -> int:
         return 0
     if not options.report:
         missing = run_table(jobs, csv, minutes=options.minutes)
+    code = say_missing(missing)
     print(write_report(csv, options.reports / "va_regressors.md"))
-    return say_missing(missing)
+    return code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from studies.intervals import by_variant
 from studies.report import interval, joined, markdown, write_page
+from studies.table import made_rows
 
 EIGHT, NINE = "ferplus-majority-8", "ferplus-nine"
 BUDGET = ["faces", "epochs", "size"]
@@ -52,7 +53,7 @@ TABLES = (
 
 def write_report(csv: Path, page: Path) -> Path:
     """Write the page, with one section per budget."""
-    rows = pd.read_csv(csv)
+    rows = made_rows(csv)
     parts = ["# Regressors of valence and arousal", HOW]
     for budget, group in by_variant(rows, [*BUDGET, *NAME]).groupby(BUDGET, sort=False):
         faces, epochs, size = budget

@@ -163,3 +163,21 @@ def test_snippets_of_the_documentation_run(page, code, desk, monkeypatch, reques
         request.getfixturevalue("needs_geometry")
     monkeypatch.chdir(desk)
     exec(compile(code, page, "exec"), {})
+
+
+def test_the_page_for_users_of_other_packages_runs_from_top_to_bottom(
+    desk, needs_geometry, monkeypatch
+):
+    pytest.importorskip("pandas")
+    monkeypatch.chdir(desk)
+    text = (ROOT / "docs/how_to/coming_from.md").read_text(encoding="utf-8")
+    names: dict = {}
+    for kind, body in BLOCK.findall(text):
+        for words in commands(f"```{kind}\n{body}```\n"):
+            assert words[0] in ENDLESS or main(words) == 0
+        if kind == "python":
+            names = {}
+            exec(compile(body, "coming_from.md", "exec"), names)
+    old = names["as_deepface"](names["face"])
+    assert old["dominant_emotion"] == "happy"
+    assert sum(old["emotion"].values()) == pytest.approx(100)

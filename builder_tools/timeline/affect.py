@@ -26,8 +26,8 @@ class Affect:
         valence: In [-1, 1], or None if neither the model nor the emotions' anchors give it.
         arousal: In [-1, 1], or None.
         intensity: In [0, 1].
-        source: `model`, or `anchors` if valence and arousal are the mean of the emotions' places
-            on the plane, weighted by their probabilities.
+        source: `model` if the model gives valence and arousal; `anchors` if it gives none, and
+            they are the mean of the emotions' places, weighted by probability.
     """
 
     valence: float | None
@@ -39,7 +39,7 @@ class Affect:
 def affect_of(face: FaceEmotion) -> Affect:
     """Return the affect of a face.
 
-    If the model predicts valence and arousal, intensity is the length of that vector, at most 1.
+    If the model gives valence and arousal, intensity is the length of that vector, at most 1.
     If not, it is the probability that the face shows any emotion: 1 - neutral - uncertain; for
     models without these two, the length of the vector from the anchors.
     """

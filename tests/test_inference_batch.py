@@ -92,6 +92,12 @@ def test_an_unreadable_image_gets_the_most_frequent_class_of_the_training(folder
     assert batch(_with_card({"happy": 1, "sad": 5})).run(folder)[3].emotion == "sad"
 
 
+def test_a_row_does_not_repeat_an_image_written_as_a_text():
+    (row,) = batch().run(["data:image/jpeg;base64,/9j/secret"])
+    assert row.status == "unreadable" and row.image_path == "data address"
+    assert "secret" not in repr(row)
+
+
 @pytest.mark.parametrize("workers", [1, 2, 4])
 @pytest.mark.parametrize("batch_size", [1, 7, 32])
 def test_batches_and_threads_do_not_matter(folder, batch_size, workers):

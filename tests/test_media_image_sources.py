@@ -68,6 +68,13 @@ def test_file_addresses_are_paths(portrait, tmp_path):
             read_image(elsewhere)
 
 
+@pytest.mark.parametrize("start", ["data:image/jpeg;base64,", "DATA:image/png;base64,"])
+def test_an_image_written_as_a_text_is_refused_and_not_repeated(start):
+    with pytest.raises(ImageError, match=r"bytes.*base64\.b64decode") as refused:
+        read_image(start + "/9j/secret" * 999)
+    assert "secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize("piped", [False, True])
 def test_an_image_comes_from_standard_input(portrait, tmp_path, piped):
     path = write_image(tmp_path / "a.png", np.asarray(portrait.resize((40, 30))))

@@ -24,12 +24,23 @@ def is_address(source: object) -> bool:
     return isinstance(source, str) and source[:8].lower().startswith(("http://", "https://"))
 
 
+def is_data_address(source: object) -> bool:
+    """Return whether a source is an image written as a text: a str that begins `data:image/`."""
+    return isinstance(source, str) and source[:11].lower() == "data:image/"
+
+
 def without_file_scheme(source: str) -> str:
     """Return the path that a `file://` address names, or any other source unchanged.
 
     Raises:
-        ImageError: A ValueError: if the address names another machine or a relative path.
+        ImageError: A ValueError: if the address names another machine or a relative path, or is
+            an image written as a text, which the message does not repeat.
     """
+    if is_data_address(source):
+        raise ImageError(
+            "Expected a path, an address or the bytes of a file. Received: a text with a whole "
+            "image (data:image/...). Try base64.b64decode(text.partition(',')[2])."
+        )
     if source[: len(_FILE_SCHEME)].lower() != _FILE_SCHEME:
         return source
     from urllib.parse import unquote

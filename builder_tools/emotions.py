@@ -121,6 +121,10 @@ class EmotionSet:
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 
+    def __getitem__(self, label: int) -> str:
+        """Return the emotion of a label."""
+        return self.names[label]
+
     def __contains__(self, emotion: object) -> bool:
         return emotion in self.names
 

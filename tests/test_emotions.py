@@ -66,6 +66,12 @@ def test_a_set_needs_distinct_names(names):
         EmotionSet(names)
 
 
+def test_a_set_gives_the_emotion_of_a_label():
+    assert [NINE_EMOTIONS[0], NINE_EMOTIONS[-1]] == ["anger", "uncertain"]
+    with pytest.raises(IndexError):
+        NINE_EMOTIONS[9]
+
+
 def test_sets_are_values():
     assert EmotionSet(["sad", "happy"]) == EmotionSet(("sad", "happy")) != EmotionSet(["happy"])
     assert EmotionSet(["sad", "happy"]) != EmotionSet(["happy", "sad"])

@@ -148,7 +148,7 @@ class _Plan:
         """Log which classes stay in train; refuse a table with only such classes."""
         count = np.bincount(self.labels, minlength=len(self.table.emotions))
         few = {
-            self.table.emotions.names[label]: int(count[label]) for label in self.few.nonzero()[0]
+            self.table.emotions[label]: int(count[label]) for label in self.few.nonzero()[0]
         }
         people = ", and all images of one person," if self.are_people else ""
         if few and len(few) == np.count_nonzero(count):

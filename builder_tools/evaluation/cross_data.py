@@ -81,7 +81,7 @@ def judge_common(
             f"{', '.join(sorted(set(words))) or 'no image'}. Say what they mean: "
             "--classes NAME=CLASS."
         )
-    common = EmotionSet([emotions.names[label] for label in np.unique(labels[kept])])
+    common = EmotionSet([emotions[label] for label in np.unique(labels[kept])])
     place = {emotions.label(emotion): number for number, emotion in enumerate(common)}
     inside = restrict(probabilities[kept], emotions, common)
     people = None if groups is None else np.asarray(groups, object)[kept]

@@ -105,7 +105,7 @@ def plot_trajectories(
         )
     ax = plot_circumplex(emotions, title=title, ax=ax)
     for number, label in enumerate(labels):
-        colour = _dark(emotions, emotions.names[label])
+        colour = _dark(emotions, emotions[label])
         ax.plot(*ways[:, number].T, "-", color=colour, linewidth=0.8, alpha=0.7)
         ax.plot(*ways[0, number], ".", color=colour, markersize=3)
         ax.plot(*ways[-1, number], ".", color=colour, markersize=7)

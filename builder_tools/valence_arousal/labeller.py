@@ -219,7 +219,7 @@ class ValenceArousalLabeller(BaseEstimator):
         labels = self._checked_labels(labels, len(places))
         unseen = np.isnan(self.centres_).any(axis=1)[labels]
         if unseen.any():
-            name = self.emotions.names[labels[unseen][0]]
+            name = self.emotions[labels[unseen][0]]
             raise ValueError(f"Expected classes that fit has seen. Received: {name!r}.")
         return staged_shift(
             places, labels, self.centres_, self.emotions.anchors, stages=self.stages, pull=self.pull

@@ -68,13 +68,13 @@ def main() -> None:
 
 CONCLUSION = (
     "So there is one baseline: the running one of `timeline.signals` stays, and `highlights` reads "
-    "what is shown, also from timelines that hold both answers. Rest in its place is no better "
-    "beyond the intervals, except in the arousal of the posed set, where neither recognises the "
-    "moments (0.5 is chance); added to it, rest changes nothing. `exhibits` stays without rest, "
-    "too: too little rest is learned from a visit's half minute, and comparing moves mean "
-    "probabilities away from what is labelled in five cases of six. The most probable emotions "
-    "compared with rest come nearer to the labels where visitors are posed, and farther from them "
-    "where they are in the wild and mostly neutral."
+    "what is shown, also from timelines that hold both answers. Rest in its place gains nothing "
+    "beyond the intervals, except in the arousal of the posed set, where the running baseline is "
+    "misled and rest does little better than chance (0.5); on the wild set rest costs up to two "
+    "points, in its place or added to it. `exhibits` stays without rest, too: too little rest is "
+    "learned from a visit's half minute, and comparing moves mean probabilities away from what is "
+    "labelled in five cases of six. The most probable emotions compared with rest come nearer to "
+    "the labels where visitors are posed, and farther from them where they are in the wild."
 )
 
 

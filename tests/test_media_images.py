@@ -161,6 +161,16 @@ def test_palette_transparency_is_seen():
     assert image[1, 1].tolist() == [200, 100, 50]
 
 
+def test_palette_transparency_is_seen_behind_a_colour_profile():
+    original = Image.new("P", (3, 3), 1)
+    original.putpalette([10, 20, 30, 200, 100, 50])
+    original.putpixel((0, 0), 0)
+    profile = np.random.default_rng(0).bytes(4000)  # before it in the file, and hardly compressed
+    image = read_image(encoded(original, "PNG", transparency=0, icc_profile=profile))
+    assert image[0, 0].tolist() == [255, 255, 255]
+    assert image[1, 1].tolist() == [200, 100, 50]
+
+
 @pytest.mark.parametrize(
     ("kind", "mode"),
     [("JPEG", "RGB"), ("PNG", "RGB"), ("WEBP", "RGB"), ("PNG", "RGBA"), ("WEBP", "RGBA")],
@@ -188,6 +198,24 @@ def test_pillow_formats_are_turned_upright(kind):
     stored[:8, :8, 1:3] = 0
     image = read_image(encoded(Image.fromarray(stored), kind, exif=exif))
     assert image.shape == (40, 24, 3) and image[4, -4, 1] < 60
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("form", [{}, {"bigtiff": True}, {"byteorder": ">"}])
+def test_deep_tiffs_are_turned_upright_once(dtype, channels, form):
+    tifffile = pytest.importorskip("tifffile")
+    stored = np.full((24, 40, channels), 1 if dtype != np.uint16 else 65535, dtype)
+    stored[:8, :8] = 0  # a black corner: top left as stored
+    photometric = "rgb" if channels == 3 else "minisblack"
+    for orientation in range(1, 9):
+        stream, tags = io.BytesIO(), [(0x0112, "H", 1, orientation, True)]
+        pixels = stored if channels == 3 else stored[..., 0]
+        tifffile.imwrite(stream, pixels, photometric=photometric, extratags=tags, **form)
+        image = read_image(stream.getvalue())
+        assert image.shape == ((24, 40, 3) if orientation < 5 else (40, 24, 3))
+        bottom, right = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
+        assert image[-4 if bottom else 4, -4 if right else 4].max() == 0, orientation
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F"])

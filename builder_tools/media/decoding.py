@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from builder_tools.media.arrays import array_to_rgb, as_sixteen_bits, over_white
-from builder_tools.media.headers import ImageHeader
+from builder_tools.media.headers import ImageHeader, tiff_as_stored
 from builder_tools.media.limits import ImageError
 
 _BY_OPENCV = frozenset({"JPEG", "PNG", "WEBP", "BMP"})
@@ -79,7 +79,7 @@ def _by_opencv(data: bytes, header: ImageHeader) -> Decoded:
         swap = cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
         image = cv2.cvtColor(image, swap)
     image, note = (over_white(image), "") if image.shape[2:] == (4,) else array_to_rgb(image)
-    return _upright(image, data, header.format), note
+    return _upright(image, data, header), note
 
 
 def _deep(data: bytes, header: ImageHeader) -> Decoded:
@@ -89,7 +89,8 @@ def _deep(data: bytes, header: ImageHeader) -> Decoded:
             f"its channels of {header.depth} bits are stored one after the other, which is not "
             "read. Try to save it as PNG."
         )
-    image = _imdecode(data, cv2.IMREAD_UNCHANGED)
+    stored = data if header.orientation == 1 else tiff_as_stored(data)
+    image = _imdecode(stored, cv2.IMREAD_UNCHANGED)
     if image.ndim == 3 and image.shape[2] in (3, 4):
         image = image[..., [2, 1, 0, 3][: image.shape[2]]]
     if image.dtype.kind == "i" or (image.dtype.itemsize > 2 and image.dtype.kind == "u"):
@@ -97,7 +98,7 @@ def _deep(data: bytes, header: ImageHeader) -> Decoded:
     image, note = array_to_rgb(image)
     if header.is_inverted:
         image = 255 - image
-    return _upright(image, data, header.format), note
+    return _upright(image, data, header), note
 
 
 def _imdecode(data: bytes, flags: int) -> np.ndarray:
@@ -113,12 +114,14 @@ def _by_pillow(data: bytes, kind: str, *, truncated: bool) -> Decoded:
     return decode_by_pillow(data, kind, truncated=truncated)
 
 
-def _upright(image: np.ndarray, data: bytes, kind: str) -> np.ndarray:
+def _upright(image: np.ndarray, data: bytes, header: ImageHeader) -> np.ndarray:
     """Rotate as EXIF says, which OpenCV does not do with IMREAD_UNCHANGED."""
     from builder_tools.media.pillow import open_with_pillow, orientation_of, turn_upright
 
+    if header.format == "TIFF":
+        return turn_upright(image, header.orientation)
     try:
-        with open_with_pillow(data, (kind,)) as opened:
+        with open_with_pillow(data, (header.format,)) as opened:
             orientation = orientation_of(opened)
     except Exception:  # the pixels are fine, only their orientation is unknown
         return image
@@ -145,9 +148,9 @@ def _plain_rows(image: np.ndarray) -> int:
 
 def _may_be_transparent(data: bytes) -> bool:
     """Return whether the header of a PNG or WebP announces transparency."""
-    start = data[:1024]
+    start = data[:32]
     if start.startswith(b"\x89PNG"):
-        return start[25:26] in (b"\x04", b"\x06") or b"tRNS" in start.split(b"IDAT")[0]
+        return start[25:26] in (b"\x04", b"\x06") or data.find(b"tRNS", 0, data.find(b"IDAT")) >= 0
     if start[8:15] == b"WEBPVP8":
         return (start[15:16] == b"X" and bool(start[20] & 0x10)) or (
             start[15:16] == b"L" and bool(start[24] & 0x10)

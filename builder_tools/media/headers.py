@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from builder_tools.media.formats import format_of, formats_in_words
 from builder_tools.media.limits import ImageError
 
+_ORIENTATION = 0x0112
 _SIZES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _START_OF_SCAN = 0xDA
@@ -46,6 +47,7 @@ class ImageHeader:
         depth: Bits per channel if known to be more than 8, else 8.
         is_inverted: Whether 0 is white (some TIFFs).
         is_planar: Whether the channels are stored one after the other (some TIFFs).
+        orientation: How a TIFF is to be turned, 1...8 as in EXIF; 1 for other formats.
     """
 
     format: str
@@ -54,6 +56,7 @@ class ImageHeader:
     depth: int = 8
     is_inverted: bool = False
     is_planar: bool = False
+    orientation: int = 1
 
 
 def image_header(data: bytes, name: str = "the image") -> ImageHeader:
@@ -189,4 +192,20 @@ def _tiff(data: bytes) -> ImageHeader:
     depth = tags.get(258, 1)
     depth = max(depth) if isinstance(depth, tuple) else depth
     inverted, planar = tags.get(262) == 0, tags.get(284) == 2 and tags.get(277, 1) > 1
-    return ImageHeader("TIFF", int(tags[256]), int(tags[257]), int(depth), inverted, planar)
+    tag = tags.get(_ORIENTATION)
+    turned = tag if isinstance(tag, int) else 1
+    return ImageHeader("TIFF", int(tags[256]), int(tags[257]), int(depth), inverted, planar, turned)
+
+
+def tiff_as_stored(data: bytes) -> bytes:
+    """Return a TIFF that asks for no turning, as OpenCV obeys that tag for some pixels only."""
+    order = "<" if data.startswith(b"II") else ">"
+    is_big = data[2:4] in (b"+\0", b"\0+")
+    (start,) = struct.unpack_from(order + ("Q" if is_big else "L"), data, 8 if is_big else 4)
+    (count,) = struct.unpack_from(order + ("Q" if is_big else "H"), data, start)
+    first, size = (start + 8, 20) if is_big else (start + 2, 12)
+    for entry in range(first, first + count * size, size):
+        if struct.unpack_from(f"{order}H", data, entry) == (_ORIENTATION,):
+            value = entry + size - (8 if is_big else 4)
+            return b"".join((data[:value], struct.pack(f"{order}H", 1), data[value + 2 :]))
+    return data

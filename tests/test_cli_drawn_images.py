@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fakes import made_image, save_image
 
+from builder_tools.cli import images as cli_images
 from builder_tools.cli import main
 from builder_tools.cli.drawn_images import UNFINISHED, DrawnImages
 from builder_tools.media import guarding, images, read_image
@@ -61,6 +62,29 @@ def test_an_image_that_went_is_drawn_again(photos, interrupted, capsys):
     (interrupted / "1.png").unlink()
     assert main(words(photos)) == 0
     assert names(interrupted) == [f"{number}.png" for number in range(5)]
+
+
+def test_an_image_that_was_replaced_is_drawn_again(photos, interrupted, capsys):
+    save_image(photos / "1.png", 0, 90)
+    assert main(words(photos)) == 0
+    assert "1.png is there already; written:" in capsys.readouterr().err
+    assert (read_image(interrupted / "1_2.png") == read_image(photos / "1.png")).all()
+    assert "0_2.png" not in names(interrupted)
+
+
+def test_an_image_replaced_after_its_faces_were_found_is_not_drawn(photos, monkeypatch, capsys):
+    """They may be elsewhere in the new one, and would be seen with --blur-faces."""
+
+    def replaced_meanwhile(*found):
+        save_image(photos / "1.png", 0, 90)
+        return draw_batch(*found)
+
+    draw_batch = cli_images.draw_batch
+    monkeypatch.setattr(cli_images, "draw_batch", replaced_meanwhile)
+    assert main(words(photos)) == 1
+    said = capsys.readouterr().err
+    assert "1.png: cannot write it drawn: it changed after its faces were found" in said
+    assert "4 images drawn" in said and "1.png" not in names(photos.parent / "o")
 
 
 def test_other_options_are_refused_before_the_work(photos, interrupted, capsys):

@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from builder_tools.inference import BatchTable
     from builder_tools.inference.batch import BatchRow
     from builder_tools.submission import SubmissionJob
+    from builder_tools.submission.resuming import Stamp
 
 UNFINISHED = "drawing.partial.jsonl"
 """The file that lists which images of a batch are drawn; removed once all of them are."""
@@ -86,19 +87,31 @@ def check_drawing(job: SubmissionJob, options: argparse.Namespace) -> None:
             journal.begin(_item, restart=options.restart)
 
 
-def draw_batch(table: BatchTable, job: SubmissionJob, options: argparse.Namespace) -> int:
-    """Write every readable image with its faces drawn; return how many could not be written."""
+def draw_batch(
+    table: BatchTable, job: SubmissionJob, stamps: Sequence[Stamp], options: argparse.Namespace
+) -> int:
+    """Write every readable image with its faces drawn; return how many could not be written.
+
+    Args:
+        table: A row per image.
+        job: The images.
+        stamps: The stamp of each from before its faces were found: in an image that changed since,
+            they may be elsewhere, so it is not drawn.
+        options: Options of the verb.
+    """
     from builder_tools.inference.search import Orientation
     from builder_tools.media import IMAGE_ERRORS, read_image
     from builder_tools.results import FaceEmotion
+    from builder_tools.submission.resuming import stamp_of
 
     drawer, view, drawn, failed = _drawer(options), Orientation(options.rotate), DrawnImages(), 0
-    pairs = [pair for pair in zip(table, job.paths, strict=True) if pair[0].status != "unreadable"]
+    found = zip(table, job.paths, stamps, strict=True)
+    drawable = [one for one in found if one[0].status != "unreadable"]
 
     def holds(place: int, value: dict[str, Any]) -> bool:
         return (
-            place < len(pairs)
-            and value["of"] == _stamp(pairs[place][0])
+            place < len(drawable)
+            and value["of"] == _hash_of(drawable[place][0], drawable[place][2])
             and (value["drawn"] is None or (options.out / value["drawn"]).is_file())
         )
 
@@ -109,21 +122,24 @@ def draw_batch(table: BatchTable, job: SubmissionJob, options: argparse.Namespac
             failed += _told(value["error"])
             if value["drawn"] is not None:
                 drawn.take(options.out / value["drawn"])
-        left = pairs[len(done) :]
-        for row, path in progress_bar(left, "images drawn", total=len(left)):
-            value = {"of": _stamp(row), "drawn": None, "error": None}
+        left = drawable[len(done) :]
+        for row, path, stamp in progress_bar(left, "images drawn", total=len(left)):
+            value = {"of": _hash_of(row, stamp), "drawn": None, "error": None}
             below = path.relative_to(job.folder)
             wanted = options.out / below.parent / drawn_name(below.name, options.out_format)
             faces = [FaceEmotion.from_dict(face) for face in row.faces]
             try:
-                place = drawn.write(drawer.draw(view.applied(read_image(path)), faces), wanted)
+                image = read_image(path)
+                if stamp_of(path) != stamp:
+                    raise ValueError("it changed after its faces were found. Run the same again")
+                place = drawn.write(drawer.draw(view.applied(image), faces), wanted)
                 value["drawn"] = place.relative_to(options.out).as_posix()
             except IMAGE_ERRORS as error:
                 value["error"] = f"failed: {path}: cannot write it drawn: {error}"
             failed += _told(value["error"])
             journal.add(value)
         journal.remove()
-    print(f"{options.out}: {counted(len(pairs) - failed, 'image')} drawn", file=sys.stderr)
+    print(f"{options.out}: {counted(len(drawable) - failed, 'image')} drawn", file=sys.stderr)
     return failed
 
 
@@ -145,9 +161,9 @@ def _told(error: str | None) -> bool:
     return error is not None
 
 
-def _stamp(row: BatchRow) -> str:
-    """Return a short hash of an image's path and faces."""
-    facts = json.dumps([str(row.image_path), list(row.faces)], sort_keys=True)
+def _hash_of(row: BatchRow, stamp: Stamp) -> str:
+    """Return a short hash of an image's path, faces and stamp."""
+    facts = json.dumps([str(row.image_path), list(row.faces), stamp], sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 

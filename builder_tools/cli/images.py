@@ -205,6 +205,7 @@ def _run_batch(options: argparse.Namespace) -> int:
     from builder_tools.inference import BatchTable
     from builder_tools.persons import persons_of
     from builder_tools.submission import make_submission, plan_submission
+    from builder_tools.submission.resuming import stamp_of
 
     _check_out(options)
     if options.out and options.folder.exists() and options.out.samefile(options.folder):
@@ -229,6 +230,7 @@ def _run_batch(options: argparse.Namespace) -> int:
         "multi_face": options.multi_face,
         "every_face": bool(options.faces_csv or options.out or persons),
     }
+    stamps = [stamp_of(path) for path in job.paths] if options.out else []
     with make_inference(options, "img_batch", **settings) as inference:
         rows = make_submission(
             inference,
@@ -242,7 +244,7 @@ def _run_batch(options: argparse.Namespace) -> int:
     _report_batch(table, job, options.csv)
     failed = 0
     if options.out:
-        failed = draw_batch(table, job, options)
+        failed = draw_batch(table, job, stamps, options)
         _tell_bare(len(table.with_status("no_face")), options)
     return 1 if failed or table.with_status("unreadable") else 0
 

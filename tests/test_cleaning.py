@@ -246,7 +246,7 @@ def test_image_at_which_the_detector_fails_stops_nothing(tmp_path: Path) -> None
     report = clean(root, tmp_path / "out", detector=_BreaksOn(3, RuntimeError("no memory")))
     assert report.num_kept == 7
     row = row_of(report, "happy/2.png")
-    assert (row.status, row.error) == ("unreadable", "no memory")
+    assert (row.status, row.error) == ("unreadable", "the detector failed: no memory")
 
 
 @pytest.mark.parametrize(

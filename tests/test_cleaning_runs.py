@@ -122,6 +122,23 @@ def _work_files(count: int) -> set[str]:
     return {"journal.jsonl", "manifest.csv", *(f"{n:07d}.png" for n in range(count))}
 
 
+def test_what_can_be_read_by_now_is_read_or_told(tmp_path: Path, monkeypatch, caplog) -> None:
+    root, out = class_folders(tmp_path / "raw"), tmp_path / "out"
+    image = min(root.rglob("*.png"))
+    write_image(image, made_image(1, 20, size=1100))
+    monkeypatch.setenv("BUILDER_TOOLS_MAX_MEGAPIXELS", "1")
+    assert clean(root, out, preview=True).counts["unreadable"] == 1
+    monkeypatch.delenv("BUILDER_TOOLS_MAX_MEGAPIXELS")
+    assert clean(root, out, preview=True).counts["unreadable"] == 0
+    monkeypatch.setenv("BUILDER_TOOLS_MAX_MEGAPIXELS", "1")
+    assert clean(root, out, restart=True).counts["unreadable"] == 1
+    assert clean(root, out).counts["unreadable"] == 1 and "by now" not in caplog.text
+    monkeypatch.delenv("BUILDER_TOOLS_MAX_MEGAPIXELS")
+    assert clean(root, out).counts["unreadable"] == 1
+    assert "1 image that could not be read can be read by now" in caplog.text
+    assert clean(root, out, restart=True).counts["unreadable"] == 0
+
+
 def test_finished_run_is_not_done_again(mixed: Path, tmp_path: Path) -> None:
     first = clean(mixed, tmp_path / "out")
     before = folder_hash(first.out)

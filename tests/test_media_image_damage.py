@@ -12,6 +12,7 @@ import pytest
 from made_images import encoded, mean_difference
 from PIL import Image
 
+from builder_tools.cli import main
 from builder_tools.media import ImageError, read_image
 
 
@@ -56,11 +57,28 @@ def test_sides_are_bounded_and_limits_can_be_changed(monkeypatch):
     with pytest.raises(ImageError, match="at most 100000 pixels"):
         read_image(line)
     monkeypatch.setenv("BUILDER_TOOLS_MAX_MEGAPIXELS", "many")
-    with pytest.raises(ValueError, match=r"number in the environment's .*MEGAPIXELS.*'many'"):
+    with pytest.raises(RuntimeError, match=r"number in the environment's .*MEGAPIXELS.*'many'"):
         read_image(line)
-    monkeypatch.setenv("BUILDER_TOOLS_MAX_MEGAPIXELS", "1000")
+    assert read_image(line, max_pixels=200_000).shape == (1, 100_001, 3)
     with pytest.raises(ValueError, match=r"limits of 1\.\.\.500000000 pixels"):
-        read_image(line)
+        read_image(line, max_pixels=10**9)
+
+
+@pytest.mark.parametrize("limit", ["many", "1000", "nan", "0"])
+@pytest.mark.parametrize("verb", ["img", "img-batch", "clean", "archive"])
+def test_a_wrong_limit_ends_a_verb_and_makes_no_image_unreadable(
+    verb, limit, tmp_path, monkeypatch, capsys
+):
+    """A csv was written in which every image had the most frequent emotion."""
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    Image.new("L", (64, 64)).save(photos / "a.png")
+    monkeypatch.setenv("BUILDER_TOOLS_MAX_MEGAPIXELS", limit)
+    given = {"img": [photos / "a.png"], "img-batch": [photos, "--csv", out]}
+    words = map(str, given.get(verb, [photos, "--out", out]))
+    assert main([verb, *words]) == 2
+    assert "BUILDER_TOOLS_MAX_MEGAPIXELS" in capsys.readouterr().err
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(("side", "scans", "most"), [(64, 300, 200), (9000, 60, 49)])

@@ -4,9 +4,10 @@
 import csv
 
 import pytest
-from fakes import FakeDetector, FakeModel, files_of, save_image
+from fakes import FakeDetector, FakeModel, files_of, made_image, save_image
 from made_submissions import breaks_after, folder, inference, submit, whole, write_sample  # noqa: F401
 
+from builder_tools.media import write_image
 from builder_tools.submission import make_submission, plan_submission
 
 
@@ -136,6 +137,31 @@ def test_an_image_that_came_or_went_is_looked_at_again(folder, tmp_path):
     save_image(images / "2.png", 1, 20)
     rows = submit(images, csv_path, sample=sample)
     assert [row.status for row in rows] == ["ok", "unreadable", "ok", "ok"]
+
+
+def test_what_can_be_read_by_now_is_read_and_what_broke_the_detector_is_not(tmp_path, monkeypatch):
+    images, csv_path = tmp_path / "images", tmp_path / "s.csv"
+    for number in range(4):
+        save_image(images / f"{number}.png", 1, 200)
+    write_image(images / "2.png", made_image(1, 20, size=(1100, 1000)))
+    find = FakeDetector.detect
+
+    def detect(self, image):
+        if image[0, 0, 0] == 9:
+            raise RuntimeError("no such face")
+        return find(self, image)
+
+    monkeypatch.setattr(FakeDetector, "detect", detect)
+    save_image(images / "0.png", 9)
+    monkeypatch.setenv("BUILDER_TOOLS_MAX_MEGAPIXELS", "1")
+    stream = make_submission(inference(), plan_submission(images), csv_path)
+    assert [next(stream).status for _ in range(4)] == ["unreadable", "ok", "unreadable", "ok"]
+    stream.close()
+    monkeypatch.delenv("BUILDER_TOOLS_MAX_MEGAPIXELS")
+    model = FakeModel()
+    rows = submit(images, csv_path, model)
+    assert [row.status for row in rows] == ["unreadable", "ok", "ok", "ok"]
+    assert model.seen == 2
 
 
 def test_a_second_run_for_the_same_csv_is_refused(folder, whole, tmp_path):

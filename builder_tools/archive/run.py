@@ -27,9 +27,9 @@ from builder_tools.archive.work import (
 )
 from builder_tools.csv_files import csv_writer
 from builder_tools.journal import among_others_in
-from builder_tools.media import read_image
 from builder_tools.media.guarding import check_own
-from builder_tools.media.images import IMAGE_ERRORS
+from builder_tools.media.images import can_be_read
+from builder_tools.media.limits import image_limits
 from builder_tools.media.partial import replacing
 from builder_tools.timeline.archived import IMAGES, PART, PARTS, SOURCE, SUMMARY
 
@@ -92,9 +92,11 @@ def archive(
     Raises:
         FileNotFoundError, ValueError: If a source matches nothing, there is no video or image, or
             a table to be written would replace a file that is not an archive's.
+        RuntimeError: If a limit in the environment is wrong.
         OSError: If the folder cannot be written to.
     """
     out = Path(out)
+    image_limits()  # A wrong one in the environment would fail every image.
     for table in (SUMMARY, ERRORS):
         check_own(out / table, SOURCE)
     parts = out / PARTS
@@ -137,15 +139,7 @@ def _is_to_be_made(parts: Path, item: Item) -> bool:
         return told is None
     failed = {one[SOURCE] for one in told["failed"]}
     named = zip(item.paths, item.names, strict=True)
-    return any(_can_be_read(path) for path, name in named if name in failed)
-
-
-def _can_be_read(path: str) -> bool:
-    try:
-        read_image(path)
-    except IMAGE_ERRORS:
-        return False
-    return True
+    return any(can_be_read(path) for path, name in named if name in failed)
 
 
 def _together(

@@ -35,6 +35,7 @@ from builder_tools.cleaning.manifest import (
     CleaningReport,
     make_manifest,
     read_manifest,
+    tell_what_can_be_read_by_now,
     write_manifest,
 )
 from builder_tools.cleaning.near_duplicates import same_face_faults, same_face_groups
@@ -120,7 +121,8 @@ def clean_folder(
         raise ValueError(f"Expected max_dropped in [0, 1]. Received: {max_dropped}.")
     if not restart and run.is_finished():
         run.remove_leftovers()
-        return run.report()
+        tell_what_can_be_read_by_now(run.images, report := run.report())
+        return report
     run.check_out(restart=restart)
     with ExitStack() as stack:
         free = detectors(stack, detector, dict(detector_options or {}), workers)
@@ -263,7 +265,9 @@ class _Run:
         """Examine the images not yet in the journal; return the looks at all images, in order."""
         work = partial(self._look_and_write, free, Budget(BYTES_PER_WORKER * workers))
         looks = journal.begin(
-            _read_look, holds=lambda place, look: look["number"] == place, restart=restart
+            Look.of_line,
+            holds=lambda n, look: Look.of_line(look).still_holds(n, self.images[n].path),
+            restart=restart,
         )
         todo = range(len(looks), len(self.images))
         with closing(in_parallel(work, todo, workers)) as found:
@@ -394,7 +398,3 @@ class _Run:
     def _waiting(self, number: int) -> Path:
         suffix = self._suffix or self.images[number].path.suffix.lower()
         return self.work / f"{number:07d}{suffix}"
-
-
-def _read_look(value: dict[str, Any]) -> Look:
-    return Look(**{**value, "box": value["box"] and tuple(value["box"])})

@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from builder_tools.cleaning.judging import LOOKING_ERRORS
 from builder_tools.cleaning.looking import find_faces
 from builder_tools.datasets.table import ImageTable
-from builder_tools.detectors import DETECTORS, FaceDetector, make_detector
-from builder_tools.media import read_image
+from builder_tools.detectors import DETECTOR_ERRORS, DETECTORS, FaceDetector, make_detector
+from builder_tools.media import IMAGE_ERRORS, read_image
 from builder_tools.results import Box
 
 SAME_FACE_IOU = 0.3
@@ -101,7 +100,7 @@ def _find_all(
             start = time.perf_counter()
             faces = find_faces(detector, image, surround=surround)
             taken_ms = (time.perf_counter() - start) * 1e3
-        except LOOKING_ERRORS:
+        except (*IMAGE_ERRORS, *DETECTOR_ERRORS):
             continue
         yield index, _Finding(faces[0].box if faces else None, len(faces), taken_ms)
 

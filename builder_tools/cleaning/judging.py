@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,15 +23,13 @@ from builder_tools.cleaning.looking import (
     with_nearer_eyes,
 )
 from builder_tools.datasets.duplicates import MINIATURE_PX
-from builder_tools.detectors import DETECTOR_ERRORS, FaceDetector
+from builder_tools.detectors import DETECTOR_ERRORS, DETECTOR_FAILED, FaceDetector
 from builder_tools.media import IMAGE_ERRORS, open_image, resize_square
 from builder_tools.media.budget import Budget
+from builder_tools.media.images import can_be_read
 from builder_tools.results import Face
 
 _logger = logging.getLogger(__name__)
-
-LOOKING_ERRORS = (*IMAGE_ERRORS, *DETECTOR_ERRORS)
-"""Errors that a bad image may raise in a decoder or a detector; they never stop a run."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,16 @@ class Look:
     roll_deg: float | None = None
     miniature: str = ""
     size_px: tuple[int, int] | None = None
+
+    @classmethod
+    def of_line(cls, value: Mapping[str, Any]) -> Look:
+        """Return the look of a line of the journal."""
+        return cls(**{**value, "box": value["box"] and tuple(value["box"])})
+
+    def still_holds(self, number: int, path: Path) -> bool:
+        """Return whether it is of that image, which cannot be read by now if it could not then."""
+        was_read = not self.error or self.error.startswith(DETECTOR_FAILED)
+        return self.number == number and (was_read or not can_be_read(path))
 
     @property
     def pixels(self) -> np.ndarray:
@@ -98,10 +107,12 @@ def look_at(
             opened = open_image(path)
             held.enter_context(budget.lend(opened.needed_bytes))
             image, note = opened.decode()
+        except IMAGE_ERRORS as error:
+            return Look(number, error=_in_one_line(error)), None
+        try:
             faces = find_faces(detector, image, surround=config.surround)
-        except LOOKING_ERRORS as error:
-            message = f"{type(error).__name__}: {error}" if not str(error) else str(error)
-            return Look(number, error=" ".join(message.split())), None
+        except DETECTOR_ERRORS as error:
+            return Look(number, error=f"{DETECTOR_FAILED}: {_in_one_line(error)}"), None
         if note:
             _logger.warning("%s: %s.", path, note)
         cut, roll = _cut(image, faces[0], detector, config) if faces else (image, None)
@@ -149,6 +160,10 @@ def verdict(found: Iterable[Fault]) -> Fault:
     reason = "; ".join(fault.reason for fault in found)
     repeated = [fault.repeats for fault in found if fault.repeats is not None]
     return Fault(found[0].status, reason, found[0].drops, repeated[0] if repeated else None)
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _cut(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,9 @@ from builder_tools.cleaning.judging import Fault, Look
 from builder_tools.cleaning.sources import RawImage
 from builder_tools.csv_files import any_name_in_tables, write_table
 from builder_tools.datasets.made_images import ORIGIN_COLUMNS
+from builder_tools.media.images import can_be_read
+
+_logger = logging.getLogger(__name__)
 
 NUMBER_COLUMNS = ("detection_score", "x1", "y1", "x2", "y2", "face_px", "sharpness", "roll_deg")
 COLUMNS = (
@@ -72,6 +76,17 @@ class CleaningReport:
         if status not in STATUSES:
             raise ValueError(f"Expected one of {list(STATUSES)}. Received: status={status!r}.")
         return self.manifest[self.manifest["status"] == status].reset_index(drop=True)
+
+
+def tell_what_can_be_read_by_now(images: Sequence[RawImage], report: CleaningReport) -> None:
+    """Log how many images that were unreadable in a finished run can be read by now, if any."""
+    failed = set(report.with_status("unreadable")["image_path"])
+    count = sum(image.name in failed and can_be_read(image.path) for image in images)
+    if count:
+        _logger.warning(
+            "%d image%s that could not be read can be read by now: start anew with --restart.",
+            *(count, "" if count == 1 else "s"),
+        )
 
 
 def make_manifest(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from builder_tools.detectors.base import DETECTOR_ERRORS, FaceDetector, face_square
+from builder_tools.detectors.base import DETECTOR_ERRORS, DETECTOR_FAILED, FaceDetector, face_square
 
 if TYPE_CHECKING:
     from builder_tools.detectors.mediapipe import MediaPipeDetector
@@ -19,6 +19,7 @@ __all__ = [
     "DEFAULT_MIN_SCORES",
     "DETECTORS",
     "DETECTOR_ERRORS",
+    "DETECTOR_FAILED",
     "FaceDetector",
     "MediaPipeDetector",
     "detector_class",

@@ -36,6 +36,8 @@ SAME_FACE_IOU = 0.3
 DETECTOR_ERRORS = (ValueError, RuntimeError, MemoryError, cv2.error)
 """What a detector may raise for an image that it cannot process. A missing file of its own (an
 OSError) is not among them, as that would affect every image."""
+DETECTOR_FAILED = "the detector failed"
+"""How the reason begins if an image could be read but not processed."""
 
 LONGEST_WAIT_S = 10.0
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from builder_tools.detectors import DETECTOR_ERRORS
+from builder_tools.detectors import DETECTOR_ERRORS, DETECTOR_FAILED
 from builder_tools.fields import check_choice, check_types
 from builder_tools.inference.reader import (
     EmotionModel,
@@ -209,7 +209,7 @@ class Preparer:
             try:
                 faces = find_faces(detector, image, self.view.search)
             except DETECTOR_ERRORS as error:
-                reason = f"the detector failed: {_in_one_line(error)}"
+                reason = f"{DETECTOR_FAILED}: {_in_one_line(error)}"
                 return Prepared(name, "unreadable", 0, reason)
             if not faces:
                 whole = self.policy.no_face == "whole"

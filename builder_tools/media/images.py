@@ -87,12 +87,22 @@ def read_image(
         OSError: If it cannot be read or fetched.
         ImageError: A ValueError: if it is not a readable image or too large, or its format
             needs a package that is not installed.
+        RuntimeError: If a limit in the environment is wrong.
     """
     opened = open_image(source, max_pixels=max_pixels, max_side=max_side)
     image, note = opened.decode()
     if note:
         logger.warning("%s: %s.", opened.name, note)
     return image
+
+
+def can_be_read(path: str | Path) -> bool:
+    """Return whether a file can be read as an image by now."""
+    try:
+        read_image(path)
+    except IMAGE_ERRORS:
+        return False
+    return True
 
 
 def open_image(

@@ -101,21 +101,31 @@ def image_limits(max_pixels: int | None = None, max_side: int | None = None) -> 
     """Return the given limits, else those from the environment, else the defaults.
 
     Raises:
-        ValueError: If one is not a number, below 1 or too high.
+        ValueError: If a given one is below 1 or too high.
+        RuntimeError: If one from the environment is, or is not a number. It is not an error of an
+            image, as it would make every image unreadable.
     """
-    pixels = _of_environment(MEGAPIXELS_VARIABLE, 1e6) if max_pixels is None else max_pixels
-    side = _of_environment(SIDE_VARIABLE, 1) if max_side is None else max_side
+    pixels, side = max_pixels, max_side
+    if pixels is None:
+        pixels = _of_environment("max_pixels", MEGAPIXELS_VARIABLE, 1e6)
+    if side is None:
+        side = _of_environment("max_side", SIDE_VARIABLE, 1)
     given = {"max_pixels": pixels, "max_side": side}
     return ImageLimits(**{name: value for name, value in given.items() if value is not None})
 
 
-def _of_environment(variable: str, unit: float) -> int | None:
+def _of_environment(limit: str, variable: str, unit: float) -> int | None:
     text = os.environ.get(variable, "").strip()
     if not text:
         return None
     try:
-        return int(float(text) * unit)
+        value = int(float(text) * unit)
     except (ValueError, OverflowError) as error:
-        raise ValueError(
-            f"Expected a number in the environment's {variable}. Got: {text!r}."
+        raise RuntimeError(
+            f"Expected a number in the environment's {variable}. Received: {text!r}."
         ) from error
+    try:
+        ImageLimits(**{limit: value})
+    except ValueError as error:
+        raise RuntimeError(f"In the environment's {variable}: {error}") from error
+    return value

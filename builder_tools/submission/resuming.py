@@ -1,7 +1,7 @@
 """The rows of a batch in progress as lines of a journal.
 
-Each row is stored with a stamp of its image's file from before it was read: rows from the first
-changed file onwards are made again.
+Each row is stored with a stamp of its image's file from before it was read: rows are made again
+from the first file onwards that has changed, or that could not be read and can be by now.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from builder_tools.detectors import DETECTOR_FAILED
 from builder_tools.inference.batch import BatchRow
 from builder_tools.journal import Journal
+from builder_tools.media.images import can_be_read
 
 Stamp = tuple[int, int, int] | None
 
@@ -52,9 +54,17 @@ def begin_rows(journal: Journal, paths: Sequence[Path], *, restart: bool) -> lis
         return BatchRow(**{**value["row"], **lists})
 
     def holds(place: int, value: Mapping[str, Any]) -> bool:
-        return place < len(paths) and stamp_of(paths[place]) == _stamp_in(value)
+        return (
+            place < len(paths)
+            and stamp_of(paths[place]) == _stamp_in(value)
+            and not (_could_not_be_read(value["row"]) and can_be_read(paths[place]))
+        )
 
     return journal.begin(read, holds=holds, restart=restart)
+
+
+def _could_not_be_read(row: Mapping[str, Any]) -> bool:
+    return row["status"] == "unreadable" and not row["reason"].startswith(DETECTOR_FAILED)
 
 
 def _stamp_in(value: Mapping[str, Any]) -> Stamp:

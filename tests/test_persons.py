@@ -10,10 +10,11 @@ from fakes import FakeDetector, FakeModel, save_image
 from rests import CALM, SAD
 
 from builder_tools.cli import main
+from builder_tools.decisions import apply_decision
 from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
 from builder_tools.inference import BatchRow, Inference
 from builder_tools.persons import Persons, persons_by_pattern, persons_of
-from builder_tools.rest import GUESSED_SPREAD, RestingFace, rests_by_person
+from builder_tools.rest import GUESSED_SPREAD, RestingFace, relative_by_person, rests_by_person
 from builder_tools.submission import make_submission, plan_submission
 from builder_tools.submission.by_person import compared
 
@@ -180,6 +181,21 @@ def test_rows_get_the_second_answer_for_the_face_that_counts():
     assert "relative_emotion" not in second
     assert found[0].relative_probability == pytest.approx(expected.max())
     assert {one.person for one in found} == {"ann"}
+
+
+def test_a_balanced_answer_is_the_natural_comparison_with_its_biases():
+    """As `evaluate` judges it; the comparison took most of the biases away again."""
+    biases = {name: number / 4 for number, name in enumerate(NINE)}
+    natural = np.array([SAD, CALM, CALM])
+    persons = persons_of(["ann/1", "ann/neutral", "ann/neutral2"], "folder", "neutral")
+    told = np.array(persons.is_neutral)
+    expected = apply_decision(relative_by_person(natural, NINE, persons.names, told), NINE, biases)
+    rows = [row("ann/x", list(one)) for one in apply_decision(natural, NINE, biases)]
+    less = {name: -bias for name, bias in biases.items()}
+    found = compared(rows, persons, NINE, lambda shown: apply_decision(shown, NINE, less))
+    for one, wanted in zip(found, expected, strict=True):
+        given = one.faces[0]["relative_probabilities"]
+        assert list(given.values()) == pytest.approx(wanted, abs=1e-4)
 
 
 def test_nobody_is_compared_where_no_face_was_found():

@@ -168,6 +168,17 @@ def test_the_classifier_compares(astronaut):
         classifier.predict(faces, rest=other)
 
 
+def test_a_rest_is_that_of_the_natural_decision(astronaut):
+    faces = [astronaut[:256, 128:384], astronaut[:200, 128:328]]
+    natural, balanced = EmotionClassifier(), EmotionClassifier(decision="balanced")
+    expected, found = (each.resting_face(faces) for each in (natural, balanced))
+    assert found.log_probabilities == pytest.approx(expected.log_probabilities, abs=1e-3)
+    assert found.spread == pytest.approx(expected.spread, abs=1e-3)
+    undone = balanced.natural(balanced.predict(faces))
+    assert undone == pytest.approx(natural.predict(faces), abs=1e-6)
+    assert (natural.natural(undone) == undone).all()
+
+
 def test_each_image_is_left_out_of_its_own_rest():
     rows = [[0.3, 0.7], [0.4, 0.6], [0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]
     persons, calm = ["a", "a", "a", "b", ""], np.array([True, True, False, True, True])

@@ -100,6 +100,15 @@ def test_the_verb_writes_a_rest_that_images_are_compared_with(portraits, tmp_pat
     assert "(from rest: " in capsys.readouterr().out
 
 
+def test_a_rest_is_the_same_whatever_the_decision(portraits, tmp_path):
+    rests = []
+    for decision in ("natural", "balanced"):
+        out = tmp_path / f"{decision}.json"
+        assert main(["rest", *portraits, "--decision", decision, "--out", str(out)]) == 0
+        rests.append(RestingFace.load(out))
+    assert rests[1].log_probabilities == pytest.approx(rests[0].log_probabilities, abs=1e-3)
+
+
 def test_a_rest_counts_each_image_once(portraits, tmp_path, capsys):
     """One image named twice was believed 83 % instead of 33 %."""
     copy = tmp_path / "copy.png"

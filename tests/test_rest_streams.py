@@ -1,6 +1,7 @@
 """A face against its own rest, as it is learned in streams."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from fakes import FakeDetector, FakeModel, made_image
 from rests import CALM, HAPPY, SAD, after_seconds, nine, seen, sure
 
 from builder_tools import DrawBox, Inference, RestingFace
+from builder_tools.decisions import apply_decision
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.tracking import RestTracker
 from builder_tools.tracking.resting import FIRST_LOOK, IMAGE_S
@@ -24,6 +26,22 @@ def test_auto_learns_slowly_and_lifts_a_stern_rest():
     assert (later.emotion, later.relative_emotion) == ("sad", "neutral")
     expected = after_seconds([CALM], FIRST_LOOK + 60 / IMAGE_S).relative([SAD])[0]
     assert list(later.relative_probabilities.values()) == pytest.approx(expected)
+
+
+def test_rests_are_learned_without_the_biases_of_the_decision():
+    biases = {name: number / 4 for number, name in enumerate(NINE_EMOTIONS)}
+    less = {name: -bias for name, bias in biases.items()}
+    plain, balanced = RestTracker("auto"), RestTracker("auto", natural=partial(undo, less))
+    for step in range(50):
+        plain.learn([seen(1, *CALM)], step / 10)
+        (shown,) = apply_decision([CALM], NINE_EMOTIONS, biases)
+        balanced.learn([seen(1, *shown)], step / 10)
+    learned = plain.resting_face().log_probabilities
+    assert balanced.resting_face().log_probabilities == pytest.approx(learned)
+
+
+def undo(less, shown):
+    return apply_decision(shown, NINE_EMOTIONS, less)
 
 
 def test_a_long_laugh_is_no_rest():

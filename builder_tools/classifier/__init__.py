@@ -26,7 +26,7 @@ from builder_tools.classifier.runtimes import (
     load_runtime,
     sorted_by_trust,
 )
-from builder_tools.decisions import DECISIONS, read_outputs
+from builder_tools.decisions import DECISIONS, apply_decision, read_outputs
 from builder_tools.emotions import EmotionSet
 from builder_tools.fields import is_flag, is_nothing_or, is_whole_in
 from builder_tools.media import resize_faces
@@ -148,9 +148,25 @@ class EmotionClassifier:
         Raises:
             ValueError: If there are none, or as for `predict`.
         """
-        return RestingFace.from_probabilities(
-            self.predict(faces), emotions=self.emotions, model=self.identity
-        )
+        shown = self.natural(self.predict(faces))
+        return RestingFace.from_probabilities(shown, emotions=self.emotions, model=self.identity)
+
+    def natural(self, probabilities: Any) -> np.ndarray:
+        """Return the probabilities of the natural decision, given those of this one's.
+
+        A resting face is always of these, whatever the decision: what is compared with it keeps the
+        biases of its own.
+
+        Args:
+            probabilities: `(n, num_classes)` from `predict`.
+
+        Returns:
+            The same shape.
+        """
+        if self._biases is None:
+            return np.asarray(probabilities)
+        undone = {name: -bias for name, bias in self._biases.items()}
+        return apply_decision(probabilities, self.emotions, undone)
 
     @property
     def identity(self) -> str:

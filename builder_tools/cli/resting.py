@@ -50,7 +50,8 @@ def _run(options: argparse.Namespace) -> int:
         for line in failed:
             print(f"failed: {line}", file=sys.stderr)
         model = inference.model
-        rest = RestingFace.from_probabilities(rows, emotions=model.emotions, model=model.identity)
+        shown = model.natural(rows) if rows else rows
+        rest = RestingFace.from_probabilities(shown, emotions=model.emotions, model=model.identity)
     write_rest(rest, options.out)
     return 1 if failed else 0
 

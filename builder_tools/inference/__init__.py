@@ -308,7 +308,7 @@ class Inference:
 
         check_positive(max_frames=max_frames)
         check_outputs({"out": out}, [source])
-        state = self._new_state()
+        state = self._new_state(model=self.model)
         show = partial(self._show_sink, on_rest_key=state.look_neutral)
         record = partial(VideoSink.open, out) if out is not None else None
         reader, sinks = open_ends(show, lambda: VideoReader(source), self._stream_view, record)
@@ -324,7 +324,7 @@ class Inference:
         results = frame_loop(analysed, camera_name(reader.source), sinks, draw_box)
         if state.is_auto and draw_box is None and reader.duration_s:
             state.rests = None
-            return whole_film(results, reader, sinks)
+            return whole_film(results, reader, sinks, self.model)
         return ResultStream(results, reader, sinks, state.rests)
 
     def analyse_camera(
@@ -344,7 +344,7 @@ class Inference:
         from builder_tools.media import CameraReader
 
         check_positive(max_frames=max_frames)
-        state = self._new_state()
+        state = self._new_state(model=self.model)
         show = partial(self._show_sink, required=True, on_rest_key=state.look_neutral)
         record = partial(LiveVideoSink.open, out) if out is not None else None
         reader, sinks = open_ends(show, lambda: CameraReader(source), self._stream_view, record)

@@ -39,6 +39,7 @@ class StreamState:
         track: Whether faces keep their identity.
         smooth_s: Time constant of the smoothing in seconds; 0 or None for none.
         rest: What faces are compared with, as taken by `RestTracker`; None for nothing.
+        model: The model, whose natural decision rests are of; None for any.
 
     Attributes:
         rests: What is known of each person's rest; None if not requested.
@@ -55,6 +56,7 @@ class StreamState:
         track: bool,
         smooth_s: float | None,
         rest: RestingFace | str | float | None = None,
+        model: Any = None,
     ) -> None:
         if smooth_s is not None:
             check_range(0, smooth_s=smooth_s)
@@ -69,7 +71,8 @@ class StreamState:
 
             self._tracker = FaceTracker() if track else None
             self._smoother = EmotionSmoother(smooth_s) if smooth_s else None
-            self.rests = None if rest is None else RestTracker(rest)
+            natural = getattr(model, "natural", None)
+            self.rests = None if rest is None else RestTracker(rest, natural=natural)
 
     @property
     def is_auto(self) -> bool:
@@ -249,7 +252,7 @@ class ResultStream(Iterator[FrameResult]):
 
 
 def whole_film(
-    results: Generator[FrameResult], reader: VideoReader, sinks: Iterable[Sink]
+    results: Generator[FrameResult], reader: VideoReader, sinks: Iterable[Sink], model: Any
 ) -> ResultStream:
     """Return the results of a film, kept in a temporary file until its end, without images.
 
@@ -260,10 +263,12 @@ def whole_film(
         results: In order of time; closed at the end.
         reader: Where they come from.
         sinks: Where they go.
+        model: The model that gave them, whose natural decision rests are of.
     """
     from builder_tools.tracking.resting import AUTO, RestTracker
 
-    rests = RestTracker(AUTO, memory_s=math.inf, forget_s=math.inf)
+    natural = getattr(model, "natural", None)
+    rests = RestTracker(AUTO, memory_s=math.inf, forget_s=math.inf, natural=natural)
     return ResultStream(_compared(results, rests), reader, sinks, rests, comes_at_end=True)
 
 

@@ -157,7 +157,7 @@ def make_submission(
         emotions = tuple(inference.model.emotions)
         asked = persons is not None
         if asked:
-            rows = compared(rows, persons, emotions)
+            rows = compared(rows, persons, emotions, getattr(inference.model, "natural", None))
             if left := not_compared(rows):
                 logger.warning("Not compared with a rest: %s", left)
         if faces_csv is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +24,12 @@ def check_classes(persons: Persons, emotions: Sequence[str]) -> None:
         looks_neutral(np.zeros((0, len(emotions))), emotions)
 
 
-def compared(rows: Sequence[BatchRow], persons: Persons, emotions: Sequence[str]) -> list[BatchRow]:
+def compared(
+    rows: Sequence[BatchRow],
+    persons: Persons,
+    emotions: Sequence[str],
+    natural: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> list[BatchRow]:
     """Return rows with what the counted face shows compared with its person's rest.
 
     A person's rest comes from their *other* images that are neutral or, if it is unknown which
@@ -34,13 +39,15 @@ def compared(rows: Sequence[BatchRow], persons: Persons, emotions: Sequence[str]
         rows: Rows from an `Inference` with `every_face`.
         persons: Persons in the images of the rows, in the same order.
         emotions: The model's classes, in order.
+        natural: Returns the probabilities of the natural decision, of which rests are, given those
+            of the model's (`EmotionClassifier.natural`); None if they are the same.
     """
     seen = [place for place, row in enumerate(rows) if row.faces]
     probabilities = np.array([rows[place].probabilities for place in seen])
     probabilities = probabilities.reshape(len(seen), len(emotions))
     told = persons.is_neutral
     rests = rests_by_person(
-        probabilities,
+        probabilities if natural is None else natural(probabilities),
         emotions,
         [persons.names[place] for place in seen],
         None if told is None else np.array([told[place] for place in seen], bool),

@@ -13,8 +13,10 @@ The constants were compared on streams composed from two development sets: see r
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from builder_tools.emotions import own_word
 from builder_tools.rest import (
@@ -87,6 +89,8 @@ class RestTracker:
             resting face of the only person filmed.
         memory_s: Rest from longer ago weighs less and less; infinity weighs all equally.
         forget_s: People unseen for this long are forgotten; infinity for never.
+        natural: Returns the probabilities of the natural decision, of which rests are, given those
+            of the faces (`EmotionClassifier.natural`); None if they are the same.
 
     Raises:
         ValueError: If the rest is none of these.
@@ -98,6 +102,7 @@ class RestTracker:
         *,
         memory_s: float = MEMORY_S,
         forget_s: float = FORGET_S,
+        natural: Callable[[list[list[float]]], np.ndarray] | None = None,
     ) -> None:
         is_seconds = isinstance(rest, int | float) and math.isfinite(rest) and rest > 0
         if not (isinstance(rest, RestingFace) or rest == AUTO or is_seconds):
@@ -105,6 +110,7 @@ class RestTracker:
                 f"Expected rest='auto', seconds above 0 or a RestingFace. Received: {rest!r}."
             )
         self.rest, self._memory_s, self._forget_s = rest, memory_s, forget_s
+        self._natural = natural
         self._states: dict[int, _Rest] = {}
         self._classes: _Classes | None = None
         self._begins_anew = False
@@ -149,14 +155,17 @@ class RestTracker:
             classes, track = self._classes_of(face), face.face.track
             if isinstance(self.rest, RestingFace) or track is None:
                 continue
-            logs = [math.log(max(value, FLOOR)) for value in face.probabilities.values()]
+            shown = list(face.probabilities.values())
+            if self._natural is not None:
+                (shown,) = self._natural([shown]).tolist()
+            logs = [math.log(max(value, FLOOR)) for value in shown]
             state = self._states.get(track)
             if state is None:
                 state = self._states[track] = _Rest(time_s, time_s, logs)
             step_s = min(time_s - state.last_s, LONGEST_STEP_S)
             state.last_s = time_s
             if self.rest == AUTO:
-                is_rest = _may_be_rest(face, classes) and not _is_far(logs, state)
+                is_rest = _may_be_rest(shown, classes) and not _is_far(logs, state)
             else:
                 is_rest = time_s - state.first_s <= self.rest
             if is_rest:
@@ -244,8 +253,7 @@ class RestTracker:
         return self._classes
 
 
-def _may_be_rest(face: FaceEmotion, classes: _Classes) -> bool:
-    shown = list(face.probabilities.values())
+def _may_be_rest(shown: Sequence[float], classes: _Classes) -> bool:
     is_neutral = max(shown[label] for label in classes.neutral) >= NEUTRAL_FROM
     return is_neutral and sum(shown[label] for label in classes.like_rest) >= LIKE_REST_FROM
 

@@ -1,5 +1,6 @@
 """Images that are too large, cut short, damaged, or none."""
 
+import io
 import os
 import struct
 import tracemalloc
@@ -42,6 +43,21 @@ def test_too_many_pixels_are_refused_before_decoding(portrait, astronaut):
     bomb[16:24] = (60000).to_bytes(4, "big") * 2
     with pytest.raises(ValueError, match="at most 100000000 pixels"):
         read_image(bytes(bomb), max_pixels=10**8)
+
+
+def test_the_thumbnail_of_a_raw_photograph_is_not_taken_for_it():
+    tifffile = pytest.importorskip("tifffile")
+    for thumbnail, words in ((1, "a raw photograph, of which only a thumbnail"), (0, None)):
+        stream = io.BytesIO()
+        with tifffile.TiffWriter(stream) as writer:
+            small = np.zeros((12, 16, 3), np.uint8)
+            writer.write(small, photometric="rgb", subfiletype=thumbnail, subifds=1)
+            writer.write(np.zeros((120, 160), np.uint16), photometric="minisblack")
+        if words is None:
+            assert read_image(stream.getvalue()).shape == (12, 16, 3)
+        else:
+            with pytest.raises(ImageError, match=words):
+                read_image(stream.getvalue())
 
 
 def test_sides_are_bounded_and_limits_can_be_changed(monkeypatch):

@@ -15,6 +15,9 @@ from builder_tools.media.formats import format_of, formats_in_words
 from builder_tools.media.limits import ImageError
 
 _ORIENTATION = 0x0112
+_FILE_TYPE, _MORE_BELOW = 0x00FE, 0x014A
+"""Tags of TIFFs: whether an image is a smaller copy of another, and where directories below it are,
+which hold the sensor's values in the raw photographs of most cameras."""
 _SIZES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _START_OF_SCAN = 0xDA
@@ -189,6 +192,11 @@ def _tiff(data: bytes) -> ImageHeader:
     file.seek(tags.next)
     with quiet_pillow():
         tags.load(file)
+    if tags.get(_FILE_TYPE) == 1 and _MORE_BELOW in tags:
+        raise ImageError(
+            "it is a raw photograph, of which only a thumbnail could be read. Try to develop it "
+            "and save it as JPEG or PNG."
+        )
     depth = tags.get(258, 1)
     depth = max(depth) if isinstance(depth, tuple) else depth
     inverted, planar = tags.get(262) == 0, tags.get(284) == 2 and tags.get(277, 1) > 1

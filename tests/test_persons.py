@@ -240,6 +240,17 @@ def test_a_batch_tells_both_answers(people, tmp_path, capsys):
     assert "Expected --person with --neutral" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--csv", "--faces-csv"])
+def test_a_table_of_persons_is_not_replaced_by_results(people, tmp_path, option, capsys):
+    table = tmp_path / "who.csv"
+    table.write_text(text := "image_path,person\nann/1.png,ann\nann/2.png,ann\n")
+    outputs = {"--csv": str(tmp_path / "out.csv"), option: str(table)}
+    words = [word for pair in outputs.items() for word in pair]
+    assert main(["img-batch", str(people), "--person", str(table), *words]) == 2
+    assert f"Received for {option}: {table}" in capsys.readouterr().err
+    assert table.read_text() == text
+
+
 def test_an_interrupted_batch_keeps_what_rests_need(people, tmp_path, monkeypatch):
     command = ["img-batch", str(people), "--csv", str(tmp_path / "out.csv"), "--person", "folder"]
     command += ["--neutral", "ann"]

@@ -295,7 +295,7 @@ VERBS = {
         ),
         _batch_options,
         _run_batch,
-        reads=("folder", "sample"),
+        reads=("folder", "sample", "person"),
         writes=("csv", "faces_csv"),
         also={"geometry": "--geometry", "heif": "HEIC images"},
     ),

@@ -241,6 +241,15 @@ class _BreaksOn(FakeDetector):
         return super().detect(image_rgb)
 
 
+def test_the_row_of_an_image_that_is_cut_short_says_so(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "raw")
+    image = root / "happy" / "2.png"
+    image.write_bytes(image.read_bytes()[:-60])
+    row = row_of(clean(root, tmp_path / "out"), "happy/2.png")
+    assert (row.status, row.kept) == ("ok", True)
+    assert row.reason.startswith("it is cut short or damaged; about ")
+
+
 def test_image_at_which_the_detector_fails_stops_nothing(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "raw")
     report = clean(root, tmp_path / "out", detector=_BreaksOn(3, RuntimeError("no memory")))

@@ -47,6 +47,7 @@ class Look:
         roll_deg: The angle by which that face was rotated upright, or None if it was not.
         miniature: The whole image in grey at 48x48 px, base64, used to find duplicates.
         size_px: Width and height of the image.
+        note: What is to be said of its pixels, as that it is cut short; mostly "".
     """
 
     number: int
@@ -59,6 +60,7 @@ class Look:
     roll_deg: float | None = None
     miniature: str = ""
     size_px: tuple[int, int] | None = None
+    note: str = ""
 
     @classmethod
     def of_line(cls, value: Mapping[str, Any]) -> Look:
@@ -120,7 +122,7 @@ def look_at(
         # Shrink the decoded image now, so that finding duplicates need not read the file again.
         small = cv2.cvtColor(resize_square(image, MINIATURE_PX), cv2.COLOR_RGB2GRAY)
         miniature = base64.b64encode(small).decode("ascii")
-        look = replace(look, miniature=miniature, size_px=image.shape[1::-1])
+        look = replace(look, miniature=miniature, size_px=image.shape[1::-1], note=note)
         if any(fault.drops for fault in faults(look, config)):
             return look, None
         kept = cut if config.crop == "face" else image

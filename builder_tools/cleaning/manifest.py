@@ -115,7 +115,7 @@ def make_manifest(
             "split": image.split,
             "status": fault.status,
             "kept": not fault.drops,
-            "reason": fault.reason,
+            "reason": "; ".join(filter(None, (fault.reason, look.note))),
             "num_faces": look.num_faces,
             "detection_score": look.score,
             **dict(zip(("x1", "y1", "x2", "y2"), corners, strict=True)),

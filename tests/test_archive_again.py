@@ -44,6 +44,14 @@ def test_images_that_failed_are_tried_again(tmp_path, monkeypatch):
     assert archive([root], out, Settings()).made == 0
 
 
+def test_the_people_of_an_image_are_its_faces(tmp_path, astronaut):
+    for name, image in (("one", astronaut), ("two", np.hstack([astronaut] * 2))):
+        write_image(tmp_path / f"{name}.png", image)
+    archive([tmp_path / "one.png", tmp_path / "two.png"], tmp_path / "out", Settings())
+    told = pd.read_csv(tmp_path / "out" / "summary.csv").set_index("source")
+    assert told["people"].tolist() == [1, 2] and told["frames"].tolist() == [1, 1]
+
+
 def test_a_part_without_what_is_told_of_its_files_is_made_again(tmp_path):
     image, out = grey(tmp_path / "a.png"), tmp_path / "out"
     assert archive([image], out, Settings()).made == 1

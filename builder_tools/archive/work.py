@@ -111,11 +111,12 @@ class Worker:
         final = self.out / item.part
         with replacing(final) as partial, _Part(partial, self.emotions) as part:
             for path, name in zip(item.paths, item.names, strict=True):
-                maker = SummaryMaker(self.emotions)
+                maker, faces = SummaryMaker(self.emotions), 0
                 try:
                     for result in self._results(item.kind, path):
                         part.add(name, result)
                         maker.add(result)
+                        faces += len(result.faces)
                 except IMAGE_ERRORS as error:
                     if _nothing_can_be_written(error):
                         raise
@@ -125,7 +126,9 @@ class Worker:
                     continue
                 if self._warning:  # keep what could be read, and report what could not
                     failed.append({SOURCE: name, "reason": self._warning})
-                summaries.append(_summary(name, item.kind, maker))
+                # In an image, nobody is seen long enough to be one of the `people` of a video.
+                people = len(maker.people()) if item.kind == VIDEO else faces
+                summaries.append(_summary(name, item.kind, maker, people))
             part.describe(summaries, failed, item.paths)
         return failed
 
@@ -228,14 +231,14 @@ class _Part:
             self._waiting = []
 
 
-def _summary(name: str, kind: str, maker: SummaryMaker) -> dict[str, Any]:
+def _summary(name: str, kind: str, maker: SummaryMaker, people: int) -> dict[str, Any]:
     whole = maker.whole()
     found = {
         SOURCE: name,
         KIND: kind,
         "frames": maker.num_frames,
         "with_face": maker.with_face,
-        "people": len(maker.people()),
+        "people": people,
         "seconds": None if whole is None else round(whole.last_s - whole.first_s, 3),
         "emotion": None if whole is None else whole.emotion,
         "valence": None if whole is None else _rounded(whole.valence),

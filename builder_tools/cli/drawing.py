@@ -86,8 +86,11 @@ def expect_none_asked(options: argparse.Namespace, place: str) -> None:
         options: Options of the verb.
         place: Options that would draw images somewhere, for the message.
     """
-    mesh = ["mesh"] if options.geometry else []  # --mesh alone is refused for another reason
-    for name in ["bars", "dial", "blur_faces", *mesh]:
+    names = ["bars", "dial", "blur_faces"]
+    names += ["mesh"] if options.geometry else []  # --mesh alone is refused for another reason
+    if options.language != LANGUAGES[0] and getattr(options, "plot", None) is None:
+        names.append("language")
+    for name in names:
         if getattr(options, name, False):
             raise ValueError(
                 f"Expected {place} with --{name.replace('_', '-')}. Received: none, so no image "

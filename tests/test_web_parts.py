@@ -8,12 +8,16 @@ import shutil
 import threading
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import REPOSITORY
+from rests import CALM, seen
 
+from builder_tools import EmotionClassifier
 from builder_tools.cards import ModelCard
+from builder_tools.decisions import apply_decision
 from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
 from builder_tools.languages import texts
 from builder_tools.results import Box, Face, FaceEmotion, FrameResult
@@ -22,6 +26,7 @@ pytest.importorskip("fastapi")
 
 from builder_tools.web import markup
 from builder_tools.web.batches import classify_uploads
+from builder_tools.web.camera import Cameras
 from builder_tools.web.camera_facts import camera_facts
 from builder_tools.web.curves import curves_svg
 from builder_tools.web.engine import Choice, Engine
@@ -52,6 +57,21 @@ def test_the_camera_knows_the_words_of_other_models():
     facts = camera_facts(RUSSIAN)
     assert facts["emotions"]["angry"] == "гнев"
     assert facts["colours"]["angry"] == "rgb({},{},{})".format(*NINE_EMOTIONS.colour_rgb("anger"))
+
+
+def test_the_camera_learns_rests_without_the_biases_of_the_decision():
+    learned = []
+    for decision in ("natural", "balanced"):
+        classifier = EmotionClassifier(decision=decision)
+        engine = SimpleNamespace(classifier=lambda choice, own=classifier: own)
+        rests = Cameras(engine)._rests(Choice(None, None, decision))
+        shown = np.array([CALM])
+        if decision == "balanced":
+            shown = apply_decision(shown, NINE_EMOTIONS, classifier.card.decision)
+        rests.learn([seen(1, *shown[0])], 0.0)
+        rests.learn([seen(1, *shown[0])], 0.1)
+        learned.append(rests.resting_face().log_probabilities)
+    assert learned[1] == pytest.approx(learned[0])
 
 
 # how it is served

@@ -120,13 +120,13 @@ class Cameras:
 
     def _rests(self, choice: Choice) -> RestTracker:
         """Return a tracker that learns each face's rest from its next three seconds."""
-        emotions = self.engine.classifier(choice).emotions
+        classifier = self.engine.classifier(choice)
         try:
-            population_of(emotions)
+            population_of(classifier.emotions)
         except ValueError as error:
             name = str(choice.model or self.engine.default.model)
             raise Refused("no_rest", model=name) from error
-        return RestTracker(LOOK_NEUTRAL_S)
+        return RestTracker(LOOK_NEUTRAL_S, natural=classifier.natural)
 
     def _answer(
         self, data: bytes, choice: Choice, state: StreamState, time_s: float

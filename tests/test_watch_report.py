@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("alembic")
 
-from test_watch import BERLIN, made_visit, sighting
+from test_watch import BERLIN, made_visit, postgres, server, sighting  # noqa: F401
 
 from builder_tools.watch.database import Database
 from builder_tools.watch.report import figures
@@ -39,3 +42,28 @@ def test_a_place_that_is_known_of_too_few_visits_is_not_told(tmp_path):
     assert found.visits == 5 and found.means["share_happy"].value == 0.5
     assert found.means["valence"] == found.means["arousal"] == (None, None, None)
     database.close()
+
+
+def test_services_that_end_visits_to_the_same_exhibits_at_once_count_all(postgres):
+    """Whichever comes second waits: no duplicate total, no deadlock."""
+    databases = [Database(postgres, BERLIN) for _ in range(3)]
+
+    def end(service: int, hour: int) -> None:
+        exhibits = [f"Room {(service + number) % 3}" for number in range(3)]
+        ended = [
+            (
+                made_visit(100 * hour + number, 10.0),
+                replace(sighting(exhibit, run=f"r{service}", hours=hour), camera=f"c{service}"),
+            )
+            for number, exhibit in enumerate(exhibits)
+        ]
+        databases[service].write([], ended)
+
+    with ThreadPoolExecutor(3) as pool:
+        for hour in range(40):
+            list(pool.map(end, range(3), [hour] * 3))
+    found = figures(databases[0], minimum_group=2)
+    assert [one.visits for one in found] == [120, 120, 120]
+    assert {one.visits for one in figures(databases[0], by="hour", minimum_group=2)} == {3, 6}
+    for database in databases:
+        database.close()

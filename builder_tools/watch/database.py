@@ -131,6 +131,7 @@ class Database:
         Raises:
             DatabaseError: If nothing was written; says why.
         """
+        closed: list[Mapping[str, Any]] = []
         with explained(self._engine), self._engine.begin() as connection:
             for visit, sighting in going_on:
                 self._put(connection, visit, sighting)
@@ -138,10 +139,13 @@ class Database:
                 self._put(connection, visit, sighting)
                 key = {"camera": sighting.camera, "run": sighting.run, "number": visit.number}
                 own = sa.and_(*(VISITS.c[name] == value for name, value in key.items()))
-                _close(connection, own)
-            for row in left:
+                closed += _close(connection, own)
+            # All services lock rows in the same order, so that none waits for one that waits.
+            for row in sorted(left, key=lambda row: row["id"]):
                 same = sa.and_(VISITS.c.id == row["id"], VISITS.c.seen_at == row["seen_at"])
-                _close(connection, same)
+                closed += _close(connection, same)
+            for totals in (TOTALS, DAY_TOTALS):
+                self._count(connection, totals, closed)
 
     def open_rows(self) -> list[dict[str, Any]]:
         """Return the open visits of all cameras, also of those no longer configured."""
@@ -273,6 +277,21 @@ class Database:
             )
         )
 
+    def _count(
+        self, connection: sa.Connection, totals: sa.Table, rows: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Add visits to the totals of their hour or day, also while other services do so."""
+        key = [column.name for column in totals.primary_key]
+        for row in sorted(rows, key=lambda row: [row[name] for name in key]):
+            numbers = {name: row[name] or 0 for name in MEASURES}
+            added = {"visits": 1, "placed": int(row["valence"] is not None)}
+            added |= {f"{name}_sum": value for name, value in numbers.items()}
+            added |= {f"{name}_squares": value * value for name, value in numbers.items()}
+            own = {name: row[name] for name in (*key, "weekday")}
+            grown = {name: totals.c[name] + value for name, value in added.items()}
+            put = self._insert(totals).values(**own, **added)
+            connection.execute(put.on_conflict_do_update(index_elements=key, set_=grown))
+
     def _replace(self, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
         """Insert or update one row for each camera."""
         with explained(self._engine), self._engine.begin() as connection:
@@ -346,23 +365,12 @@ def _version_of(engine: sa.Engine) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
-def _close(connection: sa.Connection, own) -> None:
-    """End a visit and add it to the totals of its hour and day, unless that was done before."""
+def _close(connection: sa.Connection, own) -> list[Mapping[str, Any]]:
+    """End a visit; return its row, to be counted, unless that was done before."""
     closed = sa.update(VISITS).where(own, VISITS.c.is_open).values(is_open=False)
     if not connection.execute(closed).rowcount:
-        return
-    row = connection.execute(sa.select(VISITS).where(own)).mappings().one()
-    placed = int(row["valence"] is not None)
-    numbers = {name: row[name] or 0 for name in MEASURES}
-    added = {"visits": 1, "placed": placed}
-    added |= {f"{name}_sum": value for name, value in numbers.items()}
-    added |= {f"{name}_squares": value * value for name, value in numbers.items()}
-    for totals in (TOTALS, DAY_TOTALS):
-        key = {column.name: row[column.name] for column in totals.primary_key}
-        same = sa.and_(*(totals.c[name] == value for name, value in key.items()))
-        grown = {name: totals.c[name] + value for name, value in added.items()}
-        if not connection.execute(sa.update(totals).where(same).values(**grown)).rowcount:
-            connection.execute(sa.insert(totals).values(**key, weekday=row["weekday"], **added))
+        return []
+    return [connection.execute(sa.select(VISITS).where(own)).mappings().one()]
 
 
 def _prepare_sqlite(connection, record) -> None:

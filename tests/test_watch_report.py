@@ -1,4 +1,5 @@
 """Figures of groups of visits: their limits, and what a group that is too small hides."""
+# ruff: noqa: F811 - fixtures by their names.
 
 from __future__ import annotations
 

@@ -7,8 +7,10 @@ import shutil
 import socket
 import struct
 import tempfile
+import threading
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import cv2
@@ -21,6 +23,7 @@ pytest.importorskip("fastapi")
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
+from builder_tools.web import engine as engine_module
 from builder_tools.web import jobs as jobs_module
 from builder_tools.web import photos
 from builder_tools.web import result_store as results
@@ -49,6 +52,11 @@ def make_client(engine, tmp_path):
         return client, tmp_path / "app"
 
     return made
+
+
+@pytest.fixture
+def photo(astronaut):
+    return cv2.imencode(".jpg", astronaut[::2, ::2, ::-1])[1].tobytes()
 
 
 @pytest.fixture
@@ -291,3 +299,33 @@ def test_the_folder_of_results_is_made_again_if_something_deleted_it(store):
     assert folder.is_dir()
     for private in (store.root, folder.parent, folder):
         assert private.stat().st_mode & 0o777 == 0o700
+
+
+def test_others_are_answered_while_a_detector_is_loaded_or_fetched(make_client, photo, monkeypatch):
+    """Importing TensorFlow takes 20 seconds, fetching weights minutes; anybody may ask for both."""
+    loading, go_on = threading.Event(), threading.Event()
+
+    def slow(given, name, options):
+        loading.set()
+        assert go_on.wait(60)
+        return made(given, name, options)
+
+    monkeypatch.setattr(engine_module, "LONGEST_LOAD_S", 0.2)
+    client, _ = make_client()
+    made = engine_module.DetectorPool
+    monkeypatch.setattr(engine_module, "DetectorPool", slow)
+
+    def ask(query=""):
+        return client.post(f"/api/photo{query}", content=photo)
+
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(ask, "?detector=haar")
+        try:
+            assert loading.wait(60)
+            again = [pool.submit(ask, "?detector=haar") for _ in range(2)]
+            assert pool.submit(ask).result(30).status_code == 200
+            assert [one.result(30).json()["error"] for one in again] == ["busy"] * 2
+        finally:
+            go_on.set()
+        assert first.result(60).status_code == 200
+        assert ask("?detector=haar").status_code == 200

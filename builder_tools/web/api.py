@@ -89,7 +89,7 @@ def _add_answers(router: APIRouter, engine: Engine, limits: Limits) -> None:
         choice = Choice(model, detector, decision)
 
         def answer() -> dict[str, Any]:
-            with engine.turn():
+            with engine.turn(choice):
                 return answer_photo(data, called, engine, limits, choice).to_dict()
 
         line = json.dumps(await run_in_threadpool(answer), ensure_ascii=False)

@@ -133,7 +133,7 @@ class Cameras:
     ) -> dict[str, Any]:
         begin_s = time.perf_counter()
         (number,) = struct.unpack("<I", data[:4])
-        with self.engine.turn():
+        with self.engine.turn(choice):
             image = decode(data[4:], FRAME_LIMITS)
             faces = self.engine.read(image, choice, state=state, time_s=time_s)
         return {

@@ -31,6 +31,8 @@ from builder_tools.web.limits import Refused
 DEFAULT_DECISION = DECISIONS[0]
 MOST_WAITING = 64
 """Images that may wait for their turn; any more are refused immediately."""
+LONGEST_LOAD_S = 5.0
+"""How long a request waits for another one that loads, or fetches, the same model or detector."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Engine:
         self.default = Choice(model or DEFAULT_MODEL, detector)
         self.workers = workers or max(os.cpu_count() or 1, 2)
         self._lock = threading.Lock()
+        self._loading: dict[tuple[str, ...], threading.Lock] = {}
         self._turn = threading.Semaphore(self.workers)
         self._waiting = 0
         self._long_job = threading.Semaphore(1)
@@ -100,42 +103,45 @@ class Engine:
         """Return a model, which is loaded only once.
 
         Raises:
-            Refused: `unknown_model`, `unknown_decision` or `no_decision`; only names are accepted,
-                never paths.
+            Refused: `unknown_model`, `unknown_decision`, `no_decision` or, if it is still being
+                loaded, `busy`; only names are accepted, never paths.
         """
         name = choice.model or str(self.default.model)
         decision = choice.decision or DEFAULT_DECISION
         if decision not in DECISIONS:
             raise Refused("unknown_decision", decision=decision[:80])
-        with self._lock:
-            if (name, decision) in self._classifiers:
-                return self._classifiers[name, decision]
-            if name != self.default.model and name not in {c.name for c in list_models()}:
-                raise Refused("unknown_model", model=name[:80])
-            try:
-                loaded = EmotionClassifier(name, decision=decision)
-            except ValueError as error:
-                if decision == DEFAULT_DECISION:
-                    raise
-                raise Refused("no_decision", model=name, decision=decision) from error
-            self._classifiers[name, decision] = loaded
-            return loaded
+        if (name, decision) in self._classifiers:
+            return self._classifiers[name, decision]
+        if name != self.default.model and name not in {c.name for c in list_models()}:
+            raise Refused("unknown_model", model=name[:80])
+        with self._loads("model", name, decision):
+            if (name, decision) not in self._classifiers:
+                try:
+                    loaded = EmotionClassifier(name, decision=decision)
+                except ValueError as error:
+                    if decision == DEFAULT_DECISION:
+                        raise
+                    raise Refused("no_decision", model=name, decision=decision) from error
+                self._classifiers[name, decision] = loaded
+        return self._classifiers[name, decision]
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self, choice: Choice = OWN) -> Iterator[None]:
         """Wait for a turn, and hold it within the `with` block.
 
         Whatever decodes an image takes a turn first and keeps it for as long as it needs the
-        image, so no more than `workers` images are in memory, however many are waiting.
+        image, so no more than `workers` images are in memory, however many are waiting. What is
+        chosen is loaded before: that may take minutes, in which others have their turns.
 
         Raises:
-            Refused: `busy`.
+            Refused: `busy`, or as in `check`.
         """
         with self._lock:
             if self._waiting >= MOST_WAITING:
                 raise Refused("busy")
             self._waiting += 1
         try:
+            self.check(choice)
             with self._turn:
                 yield
         finally:
@@ -216,10 +222,28 @@ class Engine:
         name = detector or str(self.default.detector)
         if name not in DETECTORS:
             raise Refused("unknown_detector", detector=name[:80])
-        with self._lock:
+        if name in self._pools:
+            return self._pools[name]
+        with self._loads("detector", name):
             if name not in self._pools:
                 try:
                     self._pools[name] = DetectorPool(None, name, {})
                 except (ImportError, FileNotFoundError) as error:
                     raise Refused("detector_absent", detector=name, reason=str(error)) from error
-            return self._pools[name]
+        return self._pools[name]
+
+    @contextmanager
+    def _loads(self, *what: str) -> Iterator[None]:
+        """Let one thread at a time load something; the others, and all else, go on.
+
+        Raises:
+            Refused: `busy`, if another thread is still loading it.
+        """
+        with self._lock:
+            lock = self._loading.setdefault(what, threading.Lock())
+        if not lock.acquire(timeout=LONGEST_LOAD_S):
+            raise Refused("busy")
+        try:
+            yield
+        finally:
+            lock.release()

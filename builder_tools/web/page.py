@@ -168,7 +168,7 @@ class Page:
         """Return the answer to a photo, or why there is none."""
 
         def answer() -> str:
-            with self.engine.turn():
+            with self.engine.turn(choice):
                 result = answer_photo(data, clean_name(name), self.engine, self.limits, choice)
                 return markup.photo_html(result, self.words, blurred=blur)
 

@@ -272,6 +272,35 @@ def test_a_detector_that_cannot_be_had_is_refused(engine, monkeypatch):
     assert "dlib-bin" in ENGLISH.refusal(caught.value)
 
 
+def test_a_refusal_names_no_folder_of_the_server(engine, monkeypatch, tmp_path, caplog):
+    def absent(*_):
+        raise FileNotFoundError(f"Found no usable x.pb (a detector). Tried:\n  - folder {tmp_path}")
+
+    monkeypatch.setattr("builder_tools.web.engine.DetectorPool", absent)
+    with pytest.raises(Refused) as caught:
+        engine.check(Choice(detector="ssd"))
+    said = ENGLISH.refusal(caught.value)
+    assert "Found no usable x.pb (a detector)." in said and str(tmp_path) not in said
+    assert str(tmp_path) in caplog.text, "whoever runs the server is told"
+
+
+def test_a_model_given_by_its_folder_is_called_by_its_name(tmp_path):
+    from builder_tools.cards import find_model
+
+    for name, called in (("mine", "mine"), ("fast", "fast (own)")):
+        folder = tmp_path / name
+        shutil.copytree(find_model("tiny"), folder)
+        own = Engine(str(folder), workers=2)
+        assert own.default.model == called and next(iter(own.models)) == called
+        assert "fast" in own.models and own.models["fast"].name == "fast"
+        assert own.classifier(Choice(called)) is own.classifier()
+        assert own.classifier(Choice(called, decision="balanced")).card.name == "tiny"
+        assert own.classifier(Choice("fast")).card.name == "fast"
+        with pytest.raises(Refused):
+            own.classifier(Choice(str(folder)))
+        own.close()
+
+
 def test_too_many_waiting_are_refused(engine, monkeypatch, astronaut):
     monkeypatch.setattr("builder_tools.web.engine.MOST_WAITING", 0)
     with pytest.raises(Refused) as caught, engine.turn():

@@ -6,15 +6,17 @@ No request data is kept here, so answers cannot be mixed up.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from builder_tools.cards import DEFAULT_MODEL, ModelCard, list_models
+from builder_tools.cards import DEFAULT_MODEL, ModelCard, list_models, model_folders
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.decisions import DECISIONS
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
@@ -27,6 +29,8 @@ from builder_tools.inference.threads import DetectorPool
 from builder_tools.media import Frame
 from builder_tools.results import FaceEmotion
 from builder_tools.web.limits import Refused
+
+_logger = logging.getLogger(__name__)
 
 DEFAULT_DECISION = DECISIONS[0]
 MOST_WAITING = 64
@@ -54,11 +58,21 @@ OWN = Choice()
 """The engine's default model, detector and decision."""
 
 
+def _called(model: str) -> str:
+    """Return what clients call a model: its name, or that of its folder without the path."""
+    known = model_folders()
+    if model in known:
+        return model
+    name = Path(model).resolve().name
+    return f"{name} (own)" if name in known else name
+
+
 class Engine:
     """The loaded models and detectors.
 
     Args:
-        model: The default model: a name, or a folder with a card.
+        model: The default model: a name, or a folder with a card, which clients know by its bare
+            name.
         detector: The default detector.
         workers: Images processed at once; the number of cores if None.
 
@@ -74,7 +88,8 @@ class Engine:
         *,
         workers: int | None = None,
     ) -> None:
-        self.default = Choice(model or DEFAULT_MODEL, detector)
+        self._own_model = model or DEFAULT_MODEL
+        self.default = Choice(_called(self._own_model), detector)
         self.workers = workers or max(os.cpu_count() or 1, 2)
         self._lock = threading.Lock()
         self._loading: dict[tuple[str, ...], threading.Lock] = {}
@@ -117,7 +132,9 @@ class Engine:
         with self._loads("model", name, decision):
             if (name, decision) not in self._classifiers:
                 try:
-                    loaded = EmotionClassifier(name, decision=decision)
+                    own = name == self.default.model
+                    wanted = self._own_model if own else name
+                    loaded = EmotionClassifier(wanted, decision=decision)
                 except ValueError as error:
                     if decision == DEFAULT_DECISION:
                         raise
@@ -229,7 +246,10 @@ class Engine:
                 try:
                     self._pools[name] = DetectorPool(None, name, {})
                 except (ImportError, FileNotFoundError) as error:
-                    raise Refused("detector_absent", detector=name, reason=str(error)) from error
+                    _logger.warning("The detector %s cannot be used: %s", name, error)
+                    first, *_ = str(error).splitlines()  # the others name this machine's folders
+                    reason = first.removesuffix(" Tried:")
+                    raise Refused("detector_absent", detector=name, reason=reason) from error
         return self._pools[name]
 
     @contextmanager

@@ -161,7 +161,11 @@ def test_sources_are_understood():
     assert [camera_of(s) for s in (2, "2", "/dev/video3")] == [2, 2, "/dev/video3"]
     assert camera_name("http://a:b@host/x") == "http://***@host/x"
     assert camera_name("rtsp://a:b@c@host/x@y") == "rtsp://***@host/x@y", "b@c is the password"
-    assert camera_name("http://host?to=a@b") == "http://host?to=a@b"
+    assert camera_name("http://host?to=a@b") == "http://host?***"
+    assert camera_name("http://host/x?user=admin&password=se/cret#a") == "http://host/x?***"
+    assert camera_name("rtsp://host/user=me_password=secret_channel=1") == "rtsp://host/user=***"
+    assert camera_name("rtsp://host/user=me&password=secret/1") == "rtsp://host/user=***/1"
+    assert camera_name("/dev/v4l/by-id/a=b") == "/dev/v4l/by-id/a=b"
 
 
 class _FakeCapture:

@@ -317,6 +317,9 @@ def test_a_database_that_cannot_be_used_is_a_sentence(tmp_path):
         assert "secret" not in str(told.value)
     with pytest.raises(DatabaseError, match="cannot be used"):
         Database(f"postgresql+psycopg://secret:word@/x?host={tmp_path}", BERLIN)
+    with pytest.raises(DatabaseError, match="cannot be used") as told:
+        Database(f"postgresql+psycopg://me@/x?host={tmp_path}&password=secret", BERLIN)
+    assert "secret" not in str(told.value)
 
 
 @pytest.mark.parametrize("verb", ["report", "status", "exhibits"])
@@ -345,6 +348,7 @@ def test_a_database_that_is_there_is_read(url):
 
 def test_the_password_of_a_database_is_not_printed(postgres, tmp_path, capsys):
     url = postgres.replace("postgres@", "postgres:secret@")
+    url += "&password=secret&passfile=/secret"
     camera = CAMERA.replace("=0", '="http://127.0.0.1:9/"')
     (tmp_path / "show.toml").write_text(f"database='{url}'\n" + camera)
     assert main(["watch", str(tmp_path / "show.toml"), "--for", "1"]) == 0

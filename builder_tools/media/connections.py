@@ -77,10 +77,17 @@ def connect(camera: int | str, timeout_s: float) -> Connection:
 
 
 def camera_name(camera: int | str) -> str:
-    """Return the camera's name for messages, without the password of an address."""
+    """Return the camera's name for messages, without the passwords of an address.
+
+    Cameras take them before the host, in the query (`?user=me&password=...`) or in the path
+    (`/user=me_password=..._channel=1`), under names of their own.
+    """
     if isinstance(camera, int):
         return f"camera {camera}"
-    return re.sub(r"//[^/?#]*@", "//***@", camera)
+    if "://" not in camera:
+        return camera
+    path, mark, _ = re.sub(r"//[^/?#]*@", "//***@", camera).partition("?")
+    return re.sub(r"=[^/]+", "=***", path) + (mark and "?***")
 
 
 def no_camera_message(camera: int | str, reason: str) -> str:

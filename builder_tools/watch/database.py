@@ -98,7 +98,7 @@ class Database:
             ValueError: If the address is not that of a database.
         """
         engine = _engine_of(url)
-        file, name = _file_of(engine), engine.url.render_as_string(hide_password=True)
+        file, name = _file_of(engine), _name_of(engine)
         then = "`watch` makes it: run it first, or look whether the configuration names another."
         if file is not None and not file.exists():
             raise DatabaseError(f"No database of visits at {str(file)!r}. {then}")
@@ -112,7 +112,7 @@ class Database:
     @property
     def address(self) -> str:
         """The address for messages, without its password."""
-        return self._engine.url.render_as_string(hide_password=True)
+        return _name_of(self._engine)
 
     def write(
         self,
@@ -318,6 +318,11 @@ def _engine_of(url: str) -> sa.Engine:
         ) from error
 
 
+def _name_of(engine: sa.Engine) -> str:
+    secrets = [key for key in engine.url.query if "pass" in key]
+    return engine.url.difference_update_query(secrets).render_as_string(hide_password=True)
+
+
 def _file_of(engine: sa.Engine) -> Path | None:
     """Return the file of a SQLite database; None for others, and for one in memory."""
     file = engine.url.database or ""
@@ -387,7 +392,7 @@ def explained(engine: sa.Engine) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        name = engine.url.render_as_string(hide_password=True)
+        name = _name_of(engine)
         raise DatabaseError(f"The database {name} cannot be used: {_reason(error)}.") from error
 
 

@@ -18,7 +18,7 @@ pytest.importorskip("sqlalchemy")
 pytest.importorskip("alembic")
 
 import sqlalchemy as sa
-from test_watch import BERLIN, NOON, fill, made_visit, sighting
+from test_watch import BERLIN, NOON, face, fill, made_visit, sighting
 
 from builder_tools.inference.threads import DetectorPool
 from builder_tools.media import VideoWriter
@@ -30,6 +30,7 @@ from builder_tools.watch.feeds import LOST, WATCHING
 from builder_tools.watch.report import figures
 from builder_tools.watch.service import Watch
 from builder_tools.watch.tables import VISITS
+from builder_tools.watch.visits import SILENT_S, VisitKeeper
 
 
 @pytest.fixture
@@ -73,6 +74,22 @@ def test_a_camera_that_never_answers_is_told_and_the_other_goes_on(
     assert (LOST, WATCHING) in both
     assert any(one["silent"]["message"] for one in states)
     assert [(one["camera"], one["is_open"]) for one in visits(database)] == [("film", False)]
+
+
+@pytest.mark.parametrize("gap_s", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("keeps_track", [True, False])
+def test_who_is_in_every_image_is_never_out_of_sight(gap_s, keeps_track):
+    """However few images a busy machine analyses, and whether it writes visits meanwhile."""
+    keeper, ended = VisitKeeper(gap_s), []
+    for number in range(11):
+        ended += keeper.update([face(1 if keeps_track else number)], 2.0 * number)
+        ended += keeper.wait(2.0 * number + 1.5)
+    assert ended == []
+    (visit,) = keeper.update([], 21.5)
+    assert visit.dwell_s == 20.0 and keeper.update([face(1)], 24.0) == []
+    (visit,) = keeper.open
+    assert visit.started_s == 24.0
+    assert keeper.wait(24.0 + SILENT_S) == [] and keeper.wait(24.5 + SILENT_S) == [visit]
 
 
 def test_the_last_image_of_a_film_is_looked_at(tmp_path):

@@ -218,7 +218,7 @@ class Watch:
         # The wall clock is read every time: it may have been wrong, or set, since the last.
         began_at = _now() - timedelta(seconds=now_s)
         for one in self._watched:
-            one.ended += one.keeper.update((), now_s)  # also if it is lost, or gives no image
+            one.ended += one.keeper.wait(now_s)  # also if it is lost, or gives no image
             one.answers_per_s, one.answers = one.answers / passed_s, 0
         going_on = [] if last else self._with_places(began_at, lambda one: one.keeper.open)
         ended = self._with_places(began_at, lambda one: one.ended)

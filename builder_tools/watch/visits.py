@@ -23,6 +23,8 @@ REACH_SIDES = 1.5
 """A returning face must be within this many face sides of its last place ..."""
 LARGEST_SIZE_RATIO = 1.6
 """... and its size within this factor of the last one."""
+SILENT_S = 5.0
+"""Longest time between two images in which whoever is in both counts as in sight in between."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ class VisitKeeper:
         self.open: list[Visit] = list(resumed)
         self._by_track: dict[int, Visit] = {}
         self._num_visits = 0
+        self._image_s = -math.inf
 
     def update(self, faces: Sequence[FaceEmotion], time_s: float) -> list[Visit]:
         """Add the faces in an image; return the visits that ended.
@@ -134,10 +137,7 @@ class VisitKeeper:
             faces: Faces with tracks; those without are ignored.
             time_s: Seconds of the run; never earlier than in the previous call.
         """
-        ended = [visit for visit in self.open if time_s - visit.seen_s > self.gap_s]
-        self.open = [visit for visit in self.open if time_s - visit.seen_s <= self.gap_s]
-        kept = {id(visit) for visit in self.open}
-        self._by_track = {t: visit for t, visit in self._by_track.items() if id(visit) in kept}
+        ended = self.wait(time_s)
         tracks = {face.face.track for face in faces}
         for face in faces:
             if face.face.track is None:
@@ -151,6 +151,21 @@ class VisitKeeper:
                 self.open.append(visit)
             self._by_track[face.face.track] = visit
             visit.see(face, time_s)
+        self._image_s = time_s
+        return ended + self.wait(time_s)
+
+    def wait(self, time_s: float) -> list[Visit]:
+        """Return the visits that have ended meanwhile, before the next image.
+
+        Nobody who was in the last image is out of sight before the next one shows that, if it
+        comes within `SILENT_S`.
+        """
+        last_s = self._image_s if time_s - self._image_s <= SILENT_S else math.inf
+        away = [one for one in self.open if time_s - one.seen_s > self.gap_s]
+        ended = [one for one in away if one.seen_s != last_s]
+        over = {id(one) for one in ended}
+        self.open = [one for one in self.open if id(one) not in over]
+        self._by_track = {t: one for t, one in self._by_track.items() if id(one) not in over}
         return ended
 
     def finish(self) -> list[Visit]:

@@ -10,7 +10,9 @@ pytest.importorskip("alembic")
 
 from test_watch import BERLIN, made_visit, postgres, server, sighting, url  # noqa: F401
 
-from builder_tools.watch.config import Site
+from builder_tools.cli import main
+from builder_tools.timeline.exhibits_config import read_config
+from builder_tools.watch.config import Site, read_site
 from builder_tools.watch.database import Database
 from builder_tools.watch.exhibit_results import report_paragraphs
 from builder_tools.watch.report import figures
@@ -81,3 +83,37 @@ def test_a_day_left_out_is_not_the_difference_between_its_weekday_and_the_other_
 def test_a_report_says_why_a_large_group_may_be_missing():
     (told,) = report_paragraphs(Site((), minimum_group=7), None, None)
     assert "fewer than 7 visits are left out, and so is another one" in told
+
+
+def test_a_ranking_by_other_emotions_that_nobody_showed(tmp_path, capsys):
+    database = Database(str(tmp_path / "v.db"), BERLIN)
+    for number in range(3):
+        database.write([], [(made_visit(number, 10.0), sighting())])
+    database.close()
+    camera = '[[camera]]\nname="a"\nexhibit="Blue"\nsource=0\n'
+    config = tmp_path / "show.toml"
+    config.write_text(f'database="v.db"\nminimum_group=2\nrank_by="share_other"\n{camera}')
+    assert main(["exhibits", str(config), "--out", str(tmp_path / "report")]) == 0
+    assert "1. Blue: 3 visits, other 0.000 (95 % 0.000 ... 0.000)" in capsys.readouterr().out
+    assert "<th>other</th>" in (tmp_path / "report" / "exhibits.html").read_text()
+
+
+def test_a_film_named_by_its_address_is_a_film(tmp_path):
+    """Taken for a camera, it was played again and again, each time at the machine's full speed."""
+    film = tmp_path / "a film.mp4"
+    film.write_bytes(b"")
+    source = film.as_uri()
+    (tmp_path / "show.toml").write_text(
+        f'[[camera]]\nname="a"\nexhibit="b"\nsource="{source}"\n'
+        '[[camera]]\nname="c"\nexhibit="b"\nsource="FILE:///dev/video7"\n'
+    )
+    assert [one.source for one in read_site(tmp_path / "show.toml").cameras] == [
+        str(film),
+        "/dev/video7",
+    ]
+    (tmp_path / "show.toml").write_text(f'[[exhibit]]\nname="b"\nsource="{source}"\n')
+    (exhibit,) = read_config(tmp_path / "show.toml").exhibits
+    assert exhibit.source == str(film) and not exhibit.is_camera
+    film.unlink()
+    with pytest.raises(FileNotFoundError, match="nothing at"):
+        read_config(tmp_path / "show.toml")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder_tools.fields import check_fields, check_keys, is_number, is_text, is_whole, read_toml
+from builder_tools.media.addresses import without_file_scheme
 
 LEAST_GROUP = 5
 DEFAULT_CAMERA_S = 60.0
@@ -134,10 +135,12 @@ def read_config(path: str | Path) -> ExhibitConfig:
         check_keys("an [[exhibit]]", row, set(Exhibit.__dataclass_fields__), {"name", "source"})
         check_fields(f"the exhibit {row['name']!r}", row, _EXHIBIT_KINDS)
         source = row["source"]
-        if isinstance(source, str) and "://" not in source:
-            source = str(path.parent / source)
-            if not Path(source).exists():
-                raise FileNotFoundError(f"Exhibit {row['name']!r}: nothing at {source!r}.")
+        if isinstance(source, str):
+            source = without_file_scheme(source)
+            if "://" not in source:
+                source = str(path.parent / source)
+                if not Path(source).exists():
+                    raise FileNotFoundError(f"Exhibit {row['name']!r}: nothing at {source!r}.")
         exhibits.append(Exhibit(**{**row, "source": source}))
     check_keys(str(path), content, set(ExhibitConfig.__dataclass_fields__) - {"exhibits"})
     return ExhibitConfig(tuple(exhibits), **content)

@@ -17,6 +17,7 @@ from builder_tools.fields import (
     is_whole_in,
     read_toml,
 )
+from builder_tools.media.addresses import without_file_scheme
 
 EXAMPLE = """\
 # A museum with two cameras. `builder-tools watch show.toml` runs until it is stopped;
@@ -144,10 +145,12 @@ def read_site(path: str | Path) -> Site:
         check_keys("a [[camera]]", row, _CAMERA_KINDS, needed=_CAMERA_KINDS)
         check_fields(f"the camera {row['name']!r}", row, _CAMERA_KINDS)
         source = row["source"]
-        if isinstance(source, str) and "://" not in source and not source.startswith("/dev/"):
-            source = str(path.parent / source)
-            if not Path(source).is_file():
-                raise FileNotFoundError(f"Camera {row['name']!r}: no film at {source!r}.")
+        if isinstance(source, str):
+            source = without_file_scheme(source)
+            if "://" not in source and not source.startswith("/dev/"):
+                source = str(path.parent / source)
+                if not Path(source).is_file():
+                    raise FileNotFoundError(f"Camera {row['name']!r}: no film at {source!r}.")
         cameras.append(Camera(row["name"], row["exhibit"], source))
     names = [camera.name for camera in cameras]
     if len(set(names)) < len(names):

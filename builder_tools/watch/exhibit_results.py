@@ -30,9 +30,9 @@ def exhibit_results(found: Sequence[GroupFigures], site: Site, by: str) -> list[
         by: How they are grouped, one of `GROUPINGS`.
     """
     ranked = rank(found, site.rank_by)
-    # "Other" emotions are a measure only if somebody showed one.
+    # "Other" emotions are a measure only if somebody showed one, or they are ranked by.
     others = f"share_{OTHER}"
-    has_others = any(one.means[others].value for one in found)
+    has_others = site.rank_by == others or any(one.means[others].value for one in found)
     told = [measure for measure in MEASURES if measure != others or has_others]
     places = {id(one): place for place, one in enumerate(ranked, start=1)}
     return [

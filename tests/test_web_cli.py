@@ -67,6 +67,14 @@ def server(tmp_path):
         process.wait()
 
 
+@pytest.mark.parametrize("images", ["inf", "nan", "2.5", "0"])
+def test_a_number_of_images_that_is_none_is_refused(images, capsys):
+    with pytest.raises(SystemExit) as told:
+        main(["web", "--port", "0", "--max-images", images])
+    assert told.value.code == 2
+    assert f"expected a whole number >= 1, received '{images}'" in capsys.readouterr().err
+
+
 def test_the_server_answers_and_leaves_nothing_when_it_is_ended(server, tmp_path):
     httpx = pytest.importorskip("httpx")
     process, address = server

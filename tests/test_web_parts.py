@@ -121,6 +121,8 @@ def test_a_taken_port_is_named():
         {"host": ""},
         {"host": "192.0.2.1", "password": ""},
         {"password": "secret", "no_password": True},
+        {"keep_s": 0},
+        {"keep_s": -60.0},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong):

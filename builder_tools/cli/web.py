@@ -7,7 +7,7 @@ import os
 import sys
 
 from builder_tools.cli.model import add_model_option
-from builder_tools.cli.verb import Verb, need_extra
+from builder_tools.cli.verb import Verb, need_extra, positive
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
 from builder_tools.languages import LANGUAGES
 
@@ -50,11 +50,16 @@ def _options(parser: argparse.ArgumentParser) -> None:
         ("upload-mb", limits.max_upload_mb, "largest upload, MB"),
         ("video-s", limits.max_video_s, "longest video, s"),
         ("stored-mb", limits.max_stored_mb, "most uploads and results stored at once, MB"),
-        ("images", limits.max_images, "most images in a batch"),
     ):
         parser.add_argument(
             f"--max-{name}", type=float, default=default, help=f"{text} (default: {default:g})"
         )
+    parser.add_argument(
+        "--max-images",
+        type=positive,
+        default=limits.max_images,
+        help="most images in a batch (default: %(default)s)",
+    )
     parser.add_argument(
         "--watch", metavar="SITE",
         help="TOML file of a `watch` site, or its database's address: shows at /en/live "
@@ -90,7 +95,7 @@ def _run(options: argparse.Namespace) -> None:
             max_upload_mb=options.max_upload_mb,
             max_video_s=options.max_video_s,
             max_stored_mb=options.max_stored_mb,
-            max_images=int(options.max_images),
+            max_images=options.max_images,
         ),
         keep_s=60 * options.keep_minutes,
         watch=options.watch,

@@ -60,8 +60,8 @@ class WebSettings:
         watch: A site's TOML file or its database's address, for the live page; None for none.
 
     Raises:
-        ValueError: If the port, the language or a limit is out of range; if a server for a network
-            has no password and `no_password` is not set.
+        ValueError: If the port, the language, `keep_s` or a limit is out of range; if a server for
+            a network has no password and `no_password` is not set.
     """
 
     host: str = "127.0.0.1"
@@ -82,6 +82,8 @@ class WebSettings:
             raise ValueError(f"Expected limits as Limits. Received: {self.limits!r}.")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"Expected a port of 0...65535. Received: port={self.port}.")
+        if not self.keep_s > 0:
+            raise ValueError(f"Expected keep_s (--keep-minutes) > 0. Received: {self.keep_s}.")
         if self.language is not None:
             Words(self.language)
         if self.no_password and self.password:

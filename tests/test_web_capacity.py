@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 import shutil
 import socket
 import struct
@@ -299,6 +300,23 @@ def test_the_folder_of_results_is_made_again_if_something_deleted_it(store):
     assert folder.is_dir()
     for private in (store.root, folder.parent, folder):
         assert private.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("by", ["link", "user"])
+def test_a_folder_that_somebody_else_made_in_its_place_is_not_used(
+    store, tmp_path, monkeypatch, by
+):
+    """In a folder for all, such as /tmp, anybody can make what its cleaner has deleted."""
+    shutil.rmtree(store.root)
+    if by == "link":
+        (tmp_path / "theirs").mkdir()
+        store.root.symlink_to(tmp_path / "theirs")
+    else:
+        store.root.mkdir()
+        monkeypatch.setattr(os, "getuid", lambda: store.root.stat().st_uid + 1)
+    with pytest.raises(OSError, match="is not this server's"):
+        store.new()
+    assert not list(tmp_path.glob("*/results/*"))
 
 
 def test_others_are_answered_while_a_detector_is_loaded_or_fetched(make_client, photo, monkeypatch):

@@ -152,6 +152,8 @@ class ResultStore:
     def _make_private(self) -> None:
         for folder in (self.root, self._results):
             folder.mkdir(exist_ok=True, mode=0o700)
+            if not is_own_folder(folder):
+                raise OSError(f"{folder} is not this server's: somebody made it in its place.")
 
     def _check_room(self, coming: int) -> None:
         """Refuse bytes that do not fit; each token has those promised or those there, if more."""
@@ -166,6 +168,16 @@ class ResultStore:
     def _sweep_often(self) -> None:
         while not self._stopped.wait(SWEEP_S):
             self.sweep()
+
+
+def is_own_folder(path: Path) -> bool:
+    """Return whether a path is a folder of this user, and no link."""
+    try:
+        facts = path.lstat()
+    except FileNotFoundError:  # another server has just deleted it
+        return False
+    user = os.getuid() if hasattr(os, "getuid") else facts.st_uid  # Windows has no numbers
+    return stat.S_ISDIR(facts.st_mode) and facts.st_uid == user
 
 
 def remove_folder(path: Path) -> None:

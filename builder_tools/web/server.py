@@ -7,7 +7,6 @@ import ipaddress
 import logging
 import os
 import socket
-import stat
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -32,7 +31,7 @@ from builder_tools.web.guard import LOCAL_NAMES, MOST_HEADER_BYTES, Guard
 from builder_tools.web.jobs import Jobs
 from builder_tools.web.limits import Limits
 from builder_tools.web.page import add_pages
-from builder_tools.web.result_store import ResultStore, remove_or_warn
+from builder_tools.web.result_store import ResultStore, is_own_folder, remove_or_warn
 from builder_tools.web.texts import LANGUAGES, Words
 
 STAY_OPEN_S = 5
@@ -108,21 +107,13 @@ def private_folder() -> Iterator[Path]:
     """Yield a folder that only this user can read, for all uploads and results; delete it after."""
     for left in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*_*"):
         number = left.name.removeprefix(FOLDER_PREFIX).partition("_")[0]
-        if number.isdecimal() and not _runs(int(number)) and _is_own_folder(left):
+        if number.isdecimal() and not _runs(int(number)) and is_own_folder(left):
             remove_or_warn(left)  # its process was killed
     folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}_"))
     try:
         yield folder
     finally:
         remove_or_warn(folder)
-
-
-def _is_own_folder(path: Path) -> bool:
-    try:
-        facts = path.lstat()
-    except FileNotFoundError:  # another server has just deleted it
-        return False
-    return stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.getuid()
 
 
 def _runs(process: int) -> bool:

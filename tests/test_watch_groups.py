@@ -117,3 +117,12 @@ def test_a_film_named_by_its_address_is_a_film(tmp_path):
     film.unlink()
     with pytest.raises(FileNotFoundError, match="nothing at"):
         read_config(tmp_path / "show.toml")
+
+
+def test_a_folder_with_any_name_has_its_own_database(tmp_path):
+    """In an address, what follows a `?` would not be of the file's name."""
+    for name in ("What? A", "What? B", "5%41 #1", "a@b:c"):
+        (tmp_path / name).mkdir()
+        Database(str(tmp_path / name / "v.db"), BERLIN).close()
+        assert (tmp_path / name / "v.db").is_file()
+    assert len(list(tmp_path.iterdir())) == 4

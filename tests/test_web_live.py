@@ -183,6 +183,18 @@ def test_a_site_known_by_its_address_alone_and_groups_of_the_whole_site(tmp_path
         open_site("absent.toml")
 
 
+def test_an_address_of_no_visits_is_refused_and_nothing_made_there(tmp_path):
+    with pytest.raises(OSError, match="No database of visits at"):
+        Live(open_site(f"sqlite:///{tmp_path / 'typo.db'}"))
+    with sqlite3.connect(tmp_path / "places.db") as somebody_s:
+        somebody_s.execute("CREATE TABLE places (name)")
+    before = (tmp_path / "places.db").read_bytes()
+    with pytest.raises(OSError, match="holds no visits"):
+        Live(open_site(f"sqlite:///{tmp_path / 'places.db'}"))
+    assert (tmp_path / "places.db").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["places.db"]
+
+
 def test_a_database_that_is_gone_is_a_sentence(tmp_path, monkeypatch):
     from builder_tools.watch.database import DatabaseError
 

@@ -306,7 +306,7 @@ class Database:
 
 
 def _engine_of(url: str) -> sa.Engine:
-    address = url if "://" in url else f"sqlite:///{url}"
+    address = url if "://" in url else sa.URL.create("sqlite", database=url)
     try:
         return sa.create_engine(address, pool_pre_ping=True)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:

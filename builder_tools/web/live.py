@@ -109,12 +109,13 @@ class Live:
             database is used, and the rules that its services recorded there.
 
     Raises:
-        DatabaseError, ValueError: If there is no such database.
+        DatabaseError, ValueError: If there is no such database; a site with cameras gets one.
     """
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self._database = Database(site.database, site.zone_info)
+        open_database = Database if site.cameras else Database.with_visits
+        self._database = open_database(site.database, site.zone_info)
 
     def close(self) -> None:
         """Close the database."""

@@ -18,7 +18,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -285,12 +285,13 @@ def find_model(name_or_path: str | Path | None = None) -> Path:
 def list_models() -> list[ModelCard]:
     """Return the cards of the models that can be loaded by name, sorted by name.
 
-    Models whose card cannot be read are left out, with one warning each.
+    Their names are those of their folders, by which they are loaded. Models whose card cannot be
+    read are left out, with one warning each.
     """
     found = []
-    for _, folder in sorted(model_folders().items()):
+    for name, folder in sorted(model_folders().items()):
         try:
-            found.append(ModelCard.read(folder))
+            found.append(replace(ModelCard.read(folder), name=name))
         except (OSError, ValueError) as error:
             _warn_once(f"The model of {folder / CARD_FILE} is left out: {error}")
     return found

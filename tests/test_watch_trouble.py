@@ -6,9 +6,11 @@ import functools
 import logging
 import socket
 import sqlite3
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
+import cv2
 import numpy as np
 import pytest
 from made_machine import Machine
@@ -90,6 +92,25 @@ def test_who_is_in_every_image_is_never_out_of_sight(gap_s, keeps_track):
     (visit,) = keeper.open
     assert visit.started_s == 24.0
     assert keeper.wait(24.0 + SILENT_S) == [] and keeper.wait(24.5 + SILENT_S) == [visit]
+
+
+def test_a_camera_that_fails_as_nobody_foresaw_is_lost_and_tried_again(monkeypatch):
+    """OpenCV's errors are no OSError; the thread of the camera ended with them, unnoticed."""
+    tries = []
+
+    class Reader:
+        def __init__(self, source, retries):
+            tries.append(source)
+            raise cv2.error("(-215:Assertion failed) in function 'cvtColor'")
+
+    monkeypatch.setattr(feeds, "CameraReader", Reader)
+    monkeypatch.setattr(feeds, "FIRST_DELAY_S", 0.01)
+    feed = feeds.Feed(Camera("grey", "Blue", 0), threading.Condition())
+    deadline = time.monotonic() + 30
+    while len(tries) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    feed.close()
+    assert len(tries) >= 3 and feed.state == LOST and "cvtColor" in feed.message
 
 
 def test_the_last_image_of_a_film_is_looked_at(tmp_path):

@@ -70,6 +70,9 @@ class Feed:
             except (OSError, ValueError, RuntimeError) as error:
                 self.state, self.message = LOST, " ".join(str(error).split())
                 logger.warning("%s: %s", self.camera.name, self.message)
+            except Exception as error:  # of a driver or a decoder; the other cameras go on
+                self.state, self.message = LOST, " ".join(str(error).split())
+                logger.exception("Reading %s failed.", self.camera.name)
             if self.state == ENDED:
                 return
             if time.monotonic() - began_s > LONGEST_DELAY_S:

@@ -319,6 +319,20 @@ def test_a_folder_that_somebody_else_made_in_its_place_is_not_used(
     assert not list(tmp_path.glob("*/results/*"))
 
 
+@pytest.mark.parametrize("path", ["/api/photo", "/api/video"])
+def test_what_nobody_foresaw_is_an_error_as_documented(make_client, photo, monkeypatch, path):
+    def fails(*_):
+        raise OSError("No space left on device: /home/somebody/tmp")
+
+    client, _ = make_client()
+    monkeypatch.setattr("builder_tools.web.api.answer_photo", fails)
+    monkeypatch.setattr("builder_tools.web.api_jobs.save_upload", fails)
+    found = client.post(path, content=photo, headers={"accept-language": "ru"})
+    assert (found.status_code, found.json()["error"]) == (500, "internal")
+    assert "программы" in found.json()["message"] and "somebody" not in found.text
+    assert found.headers["x-content-type-options"] == "nosniff"
+
+
 def test_others_are_answered_while_a_detector_is_loaded_or_fetched(make_client, photo, monkeypatch):
     """Importing TensorFlow takes 20 seconds, fetching weights minutes; anybody may ask for both."""
     loading, go_on = threading.Event(), threading.Event()

@@ -23,6 +23,8 @@ from builder_tools.web.uploads import read_image_upload
 RETRY_S = "60"
 """How long to wait before sending a file again to a full server, in seconds."""
 
+_INTERNAL = Refused("internal")
+
 
 def add_api(
     app: FastAPI, engine: Engine, store: ResultStore, limits: Limits, cameras: Cameras
@@ -53,6 +55,7 @@ def add_api(
 
     app.include_router(router)
     app.add_exception_handler(Refused, _say_refused)
+    app.add_exception_handler(Exception, lambda request, _: _say_refused(request, _INTERNAL))
 
 
 def _add_answers(router: APIRouter, engine: Engine, limits: Limits) -> None:

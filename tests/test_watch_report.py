@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -11,9 +12,10 @@ import pytest
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("alembic")
 
+import sqlalchemy as sa
 from test_watch import BERLIN, made_visit, postgres, server, sighting  # noqa: F401
 
-from builder_tools.watch.database import Database
+from builder_tools.watch.database import Database, DatabaseError
 from builder_tools.watch.report import figures
 
 
@@ -68,3 +70,30 @@ def test_services_that_end_visits_to_the_same_exhibits_at_once_count_all(postgre
     assert {one.visits for one in figures(databases[0], by="hour", minimum_group=2)} == {3, 6}
     for database in databases:
         database.close()
+
+
+def test_a_database_that_somebody_locks_does_not_hold_up_the_cameras(postgres, monkeypatch):
+    """A backup or `VACUUM FULL` may take hours; visits stay in memory meanwhile."""
+    monkeypatch.setattr("builder_tools.watch.engines.BUSY_S", 0.5)
+    database, ended = Database(postgres, BERLIN), [(made_visit(1, 10.0), sighting())]
+    locker = sa.create_engine(postgres)
+    with locker.begin() as connection:
+        connection.execute(sa.text("LOCK TABLE visits IN ACCESS EXCLUSIVE MODE"))
+        with pytest.raises(DatabaseError, match="lock timeout"):
+            database.write([], ended)
+    database.write([], ended)
+    (found,) = figures(database, minimum_group=1)
+    assert found.visits == 1
+    locker.dispose()
+    database.close()
+
+
+def test_a_database_that_never_answers_is_not_waited_for(monkeypatch):
+    pytest.importorskip("psycopg")
+    monkeypatch.setattr("builder_tools.watch.engines.BUSY_S", 2.0)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"postgresql+psycopg://me@127.0.0.1:{silent.getsockname()[1]}/x"
+        with pytest.raises(DatabaseError, match="timeout"):
+            Database(address, BERLIN)

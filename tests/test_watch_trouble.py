@@ -213,7 +213,7 @@ def test_a_database_file_that_was_replaced_is_read(tmp_path):
 
 
 def test_a_database_that_is_full_is_a_sentence_and_goes_on_with_room(tmp_path, monkeypatch):
-    path, prepare = str(tmp_path / "v.db"), database_module._prepare_sqlite
+    path, prepare = str(tmp_path / "v.db"), database_module.prepare_sqlite
     Database(path, BERLIN).close()
     with sqlite3.connect(path) as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
@@ -222,14 +222,14 @@ def test_a_database_that_is_full_is_a_sentence_and_goes_on_with_room(tmp_path, m
         prepare(connection, record)
         connection.execute(f"PRAGMA max_page_count={pages}")
 
-    monkeypatch.setattr(database_module, "_prepare_sqlite", narrow)
+    monkeypatch.setattr(database_module, "prepare_sqlite", narrow)
     full = Database(path, BERLIN)
     ended = [(made_visit(n, 10.0), sighting()) for n in range(200)]
     with pytest.raises(DatabaseError, match="full"):
         full.write([], ended)
     assert visits(full) == [] and figures(full, minimum_group=1) == []
     full.close()
-    monkeypatch.setattr(database_module, "_prepare_sqlite", prepare)
+    monkeypatch.setattr(database_module, "prepare_sqlite", prepare)
     roomy = Database(path, BERLIN)
     roomy.write([], ended)
     (counted,) = figures(roomy, minimum_group=1)

@@ -7,8 +7,7 @@ if it was still open, so it is counted exactly once, even after retries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,21 +16,30 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError
 
-from builder_tools.media.connections import camera_name
+from builder_tools.watch.engines import (
+    DatabaseError,
+    engine_of,
+    explained,
+    file_of,
+    follow,
+    name_of,
+    prepare_sqlite,
+    reason_of,
+)
 from builder_tools.watch.tables import CAMERAS, DAY_TOTALS, MEASURES, RULES, TOTALS, UNIT, VISITS
 from builder_tools.watch.visits import Visit
 
+__all__ = ["Database", "DatabaseError", "Rules", "Sighting"]
+
 MIGRATIONS = Path(__file__).with_name("migrations")
-BUSY_S = 10.0
-"""How long to wait for another writer of a SQLite file."""
-ALONE = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(20261126)"}
-"""Makes two processes that open a new database at the same time upgrade it in turn."""
-
-
-class DatabaseError(OSError):
-    """The database cannot be used now: it is down, full, read-only or not a database."""
+ALONE = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": "SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(20261126)",
+}
+"""Makes two processes that open a new database at the same time upgrade it in turn, which may take
+minutes."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +88,14 @@ class Database:
 
     def __init__(self, url: str, zone: ZoneInfo) -> None:
         self.zone = zone
-        self._engine = _engine_of(url)
+        self._engine = engine_of(url)
         if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _prepare_sqlite)
+            sa.event.listen(self._engine, "connect", prepare_sqlite)
         with explained(self._engine):
             self._migrate()
-        if (file := _file_of(self._engine)) is not None:
+        if (file := file_of(self._engine)) is not None:
             self._engine.dispose()  # connections from before the file was followed
-            _follow(self._engine, file)
+            follow(self._engine, file)
 
     @classmethod
     def with_visits(cls, url: str, zone: ZoneInfo) -> Self:
@@ -97,8 +105,8 @@ class Database:
             DatabaseError: If it cannot be opened, or holds no table of visits.
             ValueError: If the address is not that of a database.
         """
-        engine = _engine_of(url)
-        file, name = _file_of(engine), _name_of(engine)
+        engine = engine_of(url)
+        file, name = file_of(engine), name_of(engine)
         then = "`watch` makes it: run it first, or look whether the configuration names another."
         if file is not None and not file.exists():
             raise DatabaseError(f"No database of visits at {str(file)!r}. {then}")
@@ -112,7 +120,7 @@ class Database:
     @property
     def address(self) -> str:
         """The address for messages, without its password."""
-        return _name_of(self._engine)
+        return name_of(self._engine)
 
     def write(
         self,
@@ -243,7 +251,7 @@ class Database:
                 raise
             raise DatabaseError(
                 f"The database {name} is of version {version} and cannot be brought to "
-                f"{newest_first[0]}: {_reason(error)}. Open it once where it can be written."
+                f"{newest_first[0]}: {reason_of(error)}. Open it once where it can be written."
             ) from error
 
     def _put(self, connection: sa.Connection, visit: Visit, sighting: Sighting) -> None:
@@ -305,63 +313,6 @@ class Database:
         return makers[self._engine.dialect.name](table)
 
 
-def _engine_of(url: str) -> sa.Engine:
-    address = url if "://" in url else sa.URL.create("sqlite", database=url)
-    try:
-        return sa.create_engine(address, pool_pre_ping=True)
-    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
-        # A ValueError is of the port, which is the end of a password that contains an "@".
-        reason = "its port is no number" if isinstance(error, ValueError) else error
-        raise ValueError(
-            "Expected a database: a file, sqlite:///FILE or "
-            f"postgresql+psycopg://USER@HOST/NAME. Received: {camera_name(url)!r} ({reason})."
-        ) from error
-
-
-def _name_of(engine: sa.Engine) -> str:
-    secrets = [key for key in engine.url.query if "pass" in key]
-    return engine.url.difference_update_query(secrets).render_as_string(hide_password=True)
-
-
-def _file_of(engine: sa.Engine) -> Path | None:
-    """Return the file of a SQLite database; None for others, and for one in memory."""
-    file = engine.url.database or ""
-    is_file = engine.dialect.name == "sqlite" and not file.startswith(("file:", ":memory:"))
-    return Path(file) if is_file and file else None
-
-
-def _follow(engine: sa.Engine, file: Path) -> None:
-    """Connect anew when a SQLite file was replaced, and refuse to when it is gone.
-
-    SQLite would go on writing, without an error, to the removed file, which nobody can read.
-    """
-
-    def identity() -> tuple[int, int] | None:
-        try:
-            status = file.stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
-
-    def refuse_none(*details: object) -> None:
-        if identity() is None:
-            raise DatabaseError(
-                f"The database {str(file)!r} was removed or moved while in use. Put it back, or "
-                "start `watch` again to begin a new one."
-            )
-
-    def note(connection, record) -> None:
-        record.info["identity"] = identity()
-
-    def compare(connection, record, proxy) -> None:
-        if identity() != record.info["identity"]:
-            raise sa.exc.DisconnectionError  # makes the pool connect anew
-
-    sa.event.listen(engine, "do_connect", refuse_none)
-    sa.event.listen(engine, "connect", note)
-    sa.event.listen(engine, "checkout", compare)
-
-
 def _version_of(engine: sa.Engine) -> str | None:
     """Return the version of a database's schema, or None if there is none."""
     from alembic.migration import MigrationContext
@@ -376,25 +327,3 @@ def _close(connection: sa.Connection, own) -> list[Mapping[str, Any]]:
     if not connection.execute(closed).rowcount:
         return []
     return [connection.execute(sa.select(VISITS).where(own)).mappings().one()]
-
-
-def _prepare_sqlite(connection, record) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute(f"PRAGMA busy_timeout={int(BUSY_S * 1000)}")
-    cursor.close()
-
-
-@contextmanager
-def explained(engine: sa.Engine) -> Iterator[None]:
-    """Turn whatever a driver raises into a `DatabaseError` of one sentence."""
-    try:
-        yield
-    except DBAPIError as error:
-        name = _name_of(engine)
-        raise DatabaseError(f"The database {name} cannot be used: {_reason(error)}.") from error
-
-
-def _reason(error: DBAPIError) -> str:
-    return " ".join(str(error.orig).split())

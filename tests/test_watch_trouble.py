@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 
 import cv2
 import numpy as np
@@ -29,6 +30,7 @@ from builder_tools.watch import feeds, service
 from builder_tools.watch.config import Camera, Site
 from builder_tools.watch.database import Database, DatabaseError, Sighting
 from builder_tools.watch.feeds import LOST, WATCHING
+from builder_tools.watch.health import serve_health
 from builder_tools.watch.report import figures
 from builder_tools.watch.service import Watch
 from builder_tools.watch.tables import VISITS
@@ -111,6 +113,23 @@ def test_a_camera_that_fails_as_nobody_foresaw_is_lost_and_tried_again(monkeypat
         time.sleep(0.01)
     feed.close()
     assert len(tries) >= 3 and feed.state == LOST and "cvtColor" in feed.message
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost:1", 200), ("127.0.0.1", 200), ("[::1]:1", 200), ("", 200), ("evil.example", 400)],
+)
+def test_the_state_of_cameras_is_told_to_no_page_elsewhere(host, status):
+    """A page whose name is pointed at this machine could read the answer."""
+    server = serve_health(0, lambda: {"database": "ok", "cameras": []})
+    try:
+        asked = HTTPConnection("127.0.0.1", server.server_address[1], timeout=30)
+        asked.request("GET", "/health", headers={"Host": host})
+        assert asked.getresponse().status == status
+        asked.close()
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_the_last_image_of_a_film_is_looked_at(tmp_path):

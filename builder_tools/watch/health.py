@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,12 +14,15 @@ from builder_tools.watch.feeds import ENDED, WATCHING
 
 STALE_S = 15.0
 """A service that has not reported for this long is not running."""
+_OWN_NAMES = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])?(:\d+)?", re.IGNORECASE)
+"""Names of this machine that nobody can point elsewhere, with a port or without."""
 
 
 def serve_health(port: int, health: Callable[[], dict[str, Any]]) -> ThreadingHTTPServer:
     """Answer `GET /health` on this machine, from a thread, until `shutdown`.
 
-    The answer is JSON; its status is 200 if the database and all cameras are well, else 503.
+    The answer is JSON; its status is 200 if the database and all cameras are well, else 503. Under
+    any other name than `localhost` or its address, pages elsewhere could read it: that is refused.
 
     Raises:
         OSError: If the port is taken.
@@ -26,6 +30,9 @@ def serve_health(port: int, health: Callable[[], dict[str, Any]]) -> ThreadingHT
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if not _OWN_NAMES.fullmatch(self.headers.get("Host", "")):
+                self.send_error(400, "This server is not called by that name.")
+                return
             if self.path != "/health":
                 self.send_error(404)
                 return

@@ -64,7 +64,7 @@ class ClipReader(VideoReader):
                 return
 
     def _decoded_from(self, time_s: float) -> Iterator[VideoFrame]:
-        place = max(time_s, 0.0) + self._zero_s
+        place = max(time_s, 0.0) + self.start_s
         with explained(self.source):
             self._container.seek(round(place / self._stream.time_base), stream=self._stream)
         try:
@@ -76,9 +76,5 @@ class ClipReader(VideoReader):
         except OSError:
             self._damaged += 1
 
-    @property
-    def _zero_s(self) -> float:
-        return float((self._stream.start_time or 0) * self._stream.time_base)
-
     def _time_s(self, image: VideoFrame) -> float:
-        return image.time - self._zero_s
+        return image.time - self.start_s

@@ -148,9 +148,7 @@ def video_stream_of(container: InputContainer, source: str) -> VideoStream:
             f"Expected a video. Received: {source!r}, which is text or a still image "
             f"(FFmpeg format {kind}). Try img for images."
         )
-    attached = import_av().stream.Disposition.attached_pic
-    known = known_streams(container.streams.video)
-    moving = [stream for stream in known if not stream.disposition & attached]
+    known, moving = known_streams(container.streams.video), moving_streams(container)
     if not moving and len(known) < len(container.streams.video):
         raise ValueError(f"Expected a video of a codec that is known. {source!r} is of none.")
     if not moving:
@@ -164,6 +162,30 @@ def video_stream_of(container: InputContainer, source: str) -> VideoStream:
         codec.options = {"max_pixels": str(most_video_pixels())}  # in case images grow later
         stream.thread_type = "AUTO"
     return stream
+
+
+def moving_streams(container: InputContainer) -> list[VideoStream]:
+    """Return the streams of moving images; the picture on the cover of a recording is none."""
+    attached = import_av().stream.Disposition.attached_pic
+    known = known_streams(container.streams.video)
+    return [stream for stream in known if not stream.disposition & attached]
+
+
+def first_image_s(source: str | Pipe) -> float | None:
+    """Return when the first image of a file is shown, in seconds on the file's own clock.
+
+    That is time 0 of `VideoReader`. The clock may begin earlier: with sound, or with images that
+    cannot be decoded because the recording began between two key frames. None if it has no images.
+
+    Raises:
+        FileNotFoundError, ValueError, OSError: As `VideoReader`.
+    """
+    with open_input(source) as container:
+        if not moving_streams(container):
+            return None
+        stream = video_stream_of(container, str(source))
+        images = decode_past_damage(container, stream, lambda parts: None, str(source))
+        return next((image.time or 0.0 for image in images), 0.0)
 
 
 def known_streams(streams: Iterable[Any]) -> list[Any]:

@@ -17,7 +17,7 @@ from builder_tools.media.pyav import (
     known_streams,
     open_input,
 )
-from builder_tools.media.sound_samples import CLOCK_RESTARTS_S, sound_blocks
+from builder_tools.media.sound_samples import CLOCK_RESTARTS_S, sound_blocks, time_zero_s
 
 if TYPE_CHECKING:
     from av import AudioStream, Packet
@@ -65,8 +65,7 @@ class SoundTrack:
             self._open(stream)
 
     def _open(self, stream: AudioStream) -> None:
-        first = (self._input.streams.video or [stream])[0]
-        self._start_s = (first.start_time or 0) * first.time_base
+        self._start_s = time_zero_s(self._source, stream)
         codec = stream.codec_context
         name, is_whole = codec.codec.canonical_name, bool(codec.sample_rate and codec.channels)
         if name == "aac":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,10 +13,14 @@ from builder_tools.media.pipes import Pipe
 from builder_tools.media.pyav import (
     decode_past_damage,
     explained,
+    first_image_s,
     import_av,
     known_streams,
     open_input,
 )
+
+if TYPE_CHECKING:
+    from av import AudioStream
 
 _LAYOUTS = {1: "mono", 2: "stereo"}
 _EARLIER_S = 1.0
@@ -66,8 +71,7 @@ def sound_blocks(
         if not streams:
             raise ValueError(f"{str(source)!r} has no sound.")
         stream = streams[0]
-        first = (container.streams.video or [stream])[0]
-        zero_s = float((first.start_time or 0) * first.time_base)
+        zero_s = time_zero_s(source, stream)
         if start_s > _EARLIER_S:
             place = round((start_s - _EARLIER_S + zero_s) / stream.time_base)
             with explained(str(source)):
@@ -97,6 +101,20 @@ def sound_blocks(
             for samples in blocks:
                 yield place, samples
                 place += samples.shape[1]
+
+
+def time_zero_s(source: str | Path | Pipe, sound: AudioStream) -> float:
+    """Return when a file's first image is shown, or its first sound is heard if it has no images.
+
+    Args:
+        source: The file.
+        sound: Its sound, for a file without images.
+
+    Returns:
+        Seconds on the file's own clock.
+    """
+    shown_s = first_image_s(source if isinstance(source, Pipe) else str(source))
+    return float((sound.start_time or 0) * sound.time_base) if shown_s is None else shown_s
 
 
 def _decoded(container, stream, source: str) -> Iterator:

@@ -60,6 +60,7 @@ class VideoReader:
         fps: Mean frames per second according to the header (29.97 stays 29.97...).
         size: (width, height) in square pixels after rotation.
         duration_s: Declared length in seconds, or None if unknown.
+        start_s: When the first image is shown on the file's own clock, in seconds.
         has_audio: Whether there is a sound stream.
         opened: Pass it to `VideoWriter(audio_from=...)` to copy the sound.
         warning: None or, after the last image, a sentence on what could not be read.
@@ -103,6 +104,7 @@ class VideoReader:
         first = next(decoded, None)
         if first is None:
             raise ValueError(f"Not one image of the video {self.source!r} could be decoded.")
+        self.start_s = first.time or 0.0
         rate, guessed = self._stream.average_rate, self._stream.guessed_rate
         if not rate or (guessed and rate > 2 * guessed):  # raw DV gives clock ticks
             rate = guessed

@@ -1,0 +1,76 @@
+"""Files whose clock does not begin with the first image: sound, sections and lists keep in step."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from made_videos import number_in, numbered_image
+from odd_videos import read, record
+
+from builder_tools.media.clips import ClipReader
+from builder_tools.media.sound_samples import sound_blocks
+
+FPS, RATE_HZ = 25, 16000
+
+
+def numbered_film(path: Path, *, beep_at: int | None = 100, starts_s: float = 0.0) -> Path:
+    """Write 250 numbered images, a key frame at every 50th, and a beep with one of them."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=FPS, options={"g": "50", "bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 96, 54, "yuv420p"
+        voice = None if beep_at is None else output.add_stream("aac", RATE_HZ, layout="mono")
+        for number in range(250):
+            image = av.VideoFrame.from_ndarray(numbered_image(number), format="rgb24")
+            image.pts, image.time_base = number + round(starts_s * FPS), Fraction(1, FPS)
+            output.mux(stream.encode(image))
+        output.mux(stream.encode(None))
+        if voice is not None:
+            sound = np.zeros(10 * RATE_HZ, np.float32)
+            begin = beep_at * RATE_HZ // FPS
+            sound[begin : begin + 800] = 0.9 * np.sin(np.arange(800) / 2)
+            for place in range(0, len(sound), 1024):
+                samples = sound[None, place : place + 1024]
+                heard = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+                heard.sample_rate, heard.time_base = RATE_HZ, Fraction(1, RATE_HZ)
+                heard.pts = place + round(starts_s * RATE_HZ)
+                output.mux(voice.encode(heard))
+            output.mux(voice.encode(None))
+    return path
+
+
+def recorded_from(film: Path, share: float) -> Path:
+    """Cut off the beginning of a transport stream, as whoever starts to record in its midst."""
+    data, path = film.read_bytes(), film.with_name("joined_late.ts")
+    path.write_bytes(data[int(len(data) * share) // 188 * 188 :])
+    return path
+
+
+def beep_s(path: Path) -> float:
+    """Return when the beep is heard, in seconds from the first image."""
+    for place, samples in sound_blocks(path, RATE_HZ):
+        loud = np.flatnonzero(np.abs(samples[0]) > 0.3)
+        if len(loud):
+            return (place + loud[0]) / RATE_HZ
+    raise AssertionError("no beep")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.12, 0.2])
+def test_sound_and_sections_count_from_the_first_image(tmp_path, share):
+    """Images before the first key frame cannot be shown, but their sound is there."""
+    film = numbered_film(tmp_path / "film.ts")
+    film = recorded_from(film, share) if share else film
+    _, frames = read(film)
+    seen_s = next(frame.time_s for frame in frames if number_in(frame.image) == 100)
+    assert beep_s(film) == pytest.approx(seen_s, abs=0.005)
+    assert beep_s(record(film, tmp_path / "again.mp4")) == pytest.approx(seen_s, abs=0.005)
+    with ClipReader(film) as clip:
+        assert number_in(next(clip.images_at([seen_s]))) == 100
+
+
+def test_a_section_of_a_file_whose_first_images_are_empty(tmp_path):
+    """The encoder's delay is empty images at the beginning of an AVI."""
+    film = numbered_film(tmp_path / "film.avi", beep_at=None)
+    with ClipReader(film) as clip:
+        assert [number_in(image) for image in clip.images_at([3.0, 8.0])] == [75, 200]

@@ -9,16 +9,19 @@ import pytest
 from made_videos import number_in, numbered_image
 from odd_videos import read, record
 
+from builder_tools.media import VideoReader
 from builder_tools.media.clips import ClipReader
 from builder_tools.media.sound_samples import sound_blocks
+from builder_tools.timeline.cuts import Cut, write_ffconcat
 
 FPS, RATE_HZ = 25, 16000
+KEY_FRAMES = {"g": "50", "bf": "0", "sc_threshold": "0"}
 
 
 def numbered_film(path: Path, *, beep_at: int | None = 100, starts_s: float = 0.0) -> Path:
     """Write 250 numbered images, a key frame at every 50th, and a beep with one of them."""
     with av.open(str(path), "w") as output:
-        stream = output.add_stream("libx264", rate=FPS, options={"g": "50", "bf": "0"})
+        stream = output.add_stream("libx264", rate=FPS, options=KEY_FRAMES)
         stream.width, stream.height, stream.pix_fmt = 96, 54, "yuv420p"
         voice = None if beep_at is None else output.add_stream("aac", RATE_HZ, layout="mono")
         for number in range(250):
@@ -74,3 +77,17 @@ def test_a_section_of_a_file_whose_first_images_are_empty(tmp_path):
     film = numbered_film(tmp_path / "film.avi", beep_at=None)
     with ClipReader(film) as clip:
         assert [number_in(image) for image in clip.images_at([3.0, 8.0])] == [75, 200]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_list_for_ffmpeg_names_times_of_the_films_own_clock(tmp_path, suffix):
+    """FFmpeg counts `inpoint` on that clock, and begins at the key frame before it."""
+    film = numbered_film(tmp_path / f"film{suffix}", starts_s=2.0)
+    with VideoReader(film) as reader:
+        start_s = reader.start_s
+    cuts = [Cut(50, 25), Cut(200, 25)]
+    path = write_ffconcat(tmp_path / "film.ffconcat", film, cuts, FPS, start_s)
+    with av.open(str(path), format="concat", options={"safe": "0"}) as container:
+        images = [image.to_ndarray(format="rgb24") for image in container.decode(video=0)]
+    shown = [number_in(image) for image in images]
+    assert set(shown) == {*range(50, 75), *range(200, 225)}

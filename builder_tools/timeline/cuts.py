@@ -79,16 +79,27 @@ def write_edl(path: Path, film: Path, cuts: Sequence[Cut], fps: float, *, sound:
     return _write_text(path, lines)
 
 
-def write_ffconcat(path: Path, film: Path, cuts: Sequence[Cut], fps: float) -> Path:
-    """Write a list for `ffmpeg -f concat -safe 0 -i FILE`; the film's path is relative to it."""
+def write_ffconcat(
+    path: Path, film: Path, cuts: Sequence[Cut], fps: float, start_s: float = 0.0
+) -> Path:
+    """Write a list for `ffmpeg -f concat -safe 0 -i FILE`; the film's path is relative to it.
+
+    Args:
+        path: File to write.
+        film: The film.
+        cuts: Cuts in the wanted order.
+        fps: Frames per second of the film.
+        start_s: When its first image is shown on its own clock (`VideoReader.start_s`), by which
+            FFmpeg counts.
+    """
     place = Path(os.path.relpath(film.resolve(), path.parent.resolve())).as_posix()
     quoted = place.replace("'", "'\\''")
     lines = ["ffconcat version 1.0"]
     for cut in cuts:
         lines += [
             f"file '{quoted}'",
-            f"inpoint {cut.start_s(fps):.6f}",
-            f"outpoint {cut.end_s(fps):.6f}",
+            f"inpoint {start_s + cut.start_s(fps):.6f}",
+            f"outpoint {start_s + cut.end_s(fps):.6f}",
         ]
     return _write_text(path, lines)
 

@@ -315,10 +315,10 @@ def _write_cuts(
             path.unlink(missing_ok=True)
         return []
     with VideoReader(clip) as reader:
-        fps, sound = reader.fps, reader.has_audio
+        fps, sound, start_s = reader.fps, reader.has_audio, reader.start_s
     cuts = cuts_of(highlights, fps, offset_s)
     write_edl(edl, clip, cuts, fps, sound=sound)
-    write_ffconcat(concat, clip, cuts, fps)
+    write_ffconcat(concat, clip, cuts, fps, start_s)
     _logger.info("Cutting %s", trailer)
     return [edl, concat, cut_trailer(clip, cuts, trailer)]
 

@@ -13,6 +13,7 @@ from builder_tools.media import VideoReader
 from builder_tools.media.clips import ClipReader
 from builder_tools.media.sound_samples import sound_blocks
 from builder_tools.timeline.cuts import Cut, write_ffconcat
+from builder_tools.timeline.trailer import cut_trailer
 
 FPS, RATE_HZ = 25, 16000
 KEY_FRAMES = {"g": "50", "bf": "0", "sc_threshold": "0"}
@@ -91,3 +92,22 @@ def test_a_list_for_ffmpeg_names_times_of_the_films_own_clock(tmp_path, suffix):
         images = [image.to_ndarray(format="rgb24") for image in container.decode(video=0)]
     shown = [number_in(image) for image in images]
     assert set(shown) == {*range(50, 75), *range(200, 225)}
+
+
+def test_a_film_without_a_clock_is_cut(tmp_path):
+    """A raw stream, as surveillance cameras give it, has no times and cannot be sought."""
+    film = numbered_film(tmp_path / "film.h264", beep_at=None)
+    cut_trailer(film, [Cut(75, 5), Cut(20, 5)], tmp_path / "trailer.mp4")
+    _, frames = read(tmp_path / "trailer.mp4")
+    assert [number_in(frame.image) for frame in frames] == [*range(75, 80), *range(20, 25)]
+
+
+def test_a_trailer_of_a_film_that_breaks_off_says_so(tmp_path, caplog):
+    film, broken = numbered_film(tmp_path / "whole.mkv", beep_at=None), tmp_path / "broken.mkv"
+    cut_trailer(film, [Cut(75, 5), Cut(240, 12)], tmp_path / "trailer.mp4")
+    assert not caplog.records
+    broken.write_bytes(film.read_bytes()[: int(film.stat().st_size * 0.6)])
+    cut_trailer(broken, [Cut(75, 5), Cut(200, 10)], tmp_path / "trailer.mp4")
+    _, frames = read(tmp_path / "trailer.mp4")
+    assert len(frames) == 15 and number_in(frames[4].image) == 79
+    assert "broken.mkv: only the images up to" in caplog.text

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder_tools.media.pyav import decode_past_damage, explained
+from builder_tools.media.pyav import (
+    decode_past_damage,
+    explained,
+    open_input,
+    video_stream_of,
+)
 from builder_tools.media.video import VideoReader
 
 if TYPE_CHECKING:
@@ -22,7 +28,12 @@ class ClipReader(VideoReader):
     """A video that can be read from anywhere, any number of times.
 
     Arguments, attributes and errors are those of `VideoReader`.
+
+    Attributes:
+        ends_s: When the last image is shown, in seconds from the first; None until it was read.
     """
+
+    ends_s: float | None = None
 
     def images_at(self, times_s: Sequence[float]) -> Iterator[np.ndarray]:
         """Yield the image shown at each time.
@@ -46,6 +57,8 @@ class ClipReader(VideoReader):
         for time_s in times_s:
             while following is not None and self._time_s(following) <= time_s + tolerance_s:
                 shown, following, image = following, next(decoded, None), None
+                if following is None:
+                    self.ends_s = self._time_s(shown)
             if shown is None:
                 shown = following
             if shown is None:
@@ -64,6 +77,9 @@ class ClipReader(VideoReader):
                 return
 
     def _decoded_from(self, time_s: float) -> Iterator[VideoFrame]:
+        if not self._is_timed:  # a raw stream has no times and cannot be sought
+            yield from self._decoded_anew()
+            return
         place = max(time_s, 0.0) + self.start_s
         with explained(self.source):
             self._container.seek(round(place / self._stream.time_base), stream=self._stream)
@@ -75,6 +91,16 @@ class ClipReader(VideoReader):
                     yield image
         except OSError:
             self._damaged += 1
+
+    def _decoded_anew(self) -> Iterator[VideoFrame]:
+        """Decode from the beginning, with times by the mean rate."""
+        self._container.close()
+        self._container = open_input(self.opened)
+        self._stream = video_stream_of(self._container, self.source)
+        step = 1 / Fraction(self.fps).limit_denominator(1001)
+        for number, image in enumerate(self._decode()):
+            image.pts, image.time_base = number, step
+            yield image
 
     def _time_s(self, image: VideoFrame) -> float:
         return image.time - self.start_s

@@ -104,7 +104,7 @@ class VideoReader:
         first = next(decoded, None)
         if first is None:
             raise ValueError(f"Not one image of the video {self.source!r} could be decoded.")
-        self.start_s = first.time or 0.0
+        self.start_s, self._is_timed = first.time or 0.0, first.time is not None
         rate, guessed = self._stream.average_rate, self._stream.guessed_rate
         if not rate or (guessed and rate > 2 * guessed):  # raw DV gives clock ticks
             rate = guessed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import wave
 from collections.abc import Sequence
@@ -13,10 +14,13 @@ from builder_tools.media import VideoWriter
 from builder_tools.media.clips import ClipReader
 from builder_tools.media.sound import AAC_RATES_HZ
 from builder_tools.media.sound_samples import read_sound, sound_rate_hz
+from builder_tools.media.video import EARLY_END_S
 from builder_tools.timeline.cuts import Cut
 
 FADE_S = 0.01
 """Duration of the sound's fade-in and fade-out at each cut, which prevents clicks."""
+
+_logger = logging.getLogger(__name__)
 
 
 def cut_trailer(film: str | Path, cuts: Sequence[Cut], out: str | Path) -> Path:
@@ -24,7 +28,8 @@ def cut_trailer(film: str | Path, cuts: Sequence[Cut], out: str | Path) -> Path:
 
     Everything is re-encoded, so cuts may fall on any frame, not only on key frames; the length is
     that of the cuts to the frame, and sound starts and ends with its images to the sample. A
-    film with a variable frame rate gets its mean rate.
+    film with a variable frame rate gets its mean rate. Where the film breaks off, its last image
+    is repeated, and a warning says so.
 
     Args:
         film: The film to cut from.
@@ -44,6 +49,13 @@ def cut_trailer(film: str | Path, cuts: Sequence[Cut], out: str | Path) -> Path:
                 times_s = (cut.first + np.arange(cut.count)) / reader.fps
                 for image in reader.images_at(times_s.tolist()):
                     writer.write(image)
+        until_s = max(cut.end_s(reader.fps) for cut in cuts)
+        if reader.ends_s is not None and until_s - reader.ends_s > EARLY_END_S:
+            _logger.warning(
+                "%s: only the images up to %.1f s could be read; in the trailer, the last one "
+                "stands for those up to %.1f s.",
+                *(film, reader.ends_s, until_s),
+            )
     return Path(out)
 
 

@@ -116,3 +116,12 @@ def test_offsets_of_nobody_are_told(tmp_path, caplog):
     caplog.clear()
     with_offsets(viewers, {"anna": 1.5})
     assert not caplog.text
+
+
+@pytest.mark.parametrize("name", ["median", "Median", "time_s"])
+def test_a_viewer_called_like_a_column(tmp_path, name):
+    """The columns of `reactions.csv` are the time, the median, and the viewers."""
+    (tmp_path / f"{name}.csv").write_bytes(b"x")
+    assert [viewer.name for viewer in parse_viewers([str(tmp_path / f"{name}.csv")])] == [
+        f"{name} 2"
+    ]

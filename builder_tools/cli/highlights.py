@@ -111,7 +111,6 @@ def _run(options: argparse.Namespace) -> int:
 
 def _draw(found, settings, path: Path) -> None:
     if not len(found.viewers):
-        path.unlink(missing_ok=True)
         return
     from builder_tools.cli.figures import save_figure, without_screen
 

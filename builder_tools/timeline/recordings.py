@@ -23,6 +23,8 @@ from builder_tools.timeline.writer import TABLE_SUFFIXES
 NAMED = 3
 """Most viewers named in one sentence."""
 GIVEN, BY_SOUND, ASSUMED = "given", "sound", "assumed"
+OTHER_COLUMNS = ("time_s", "median")
+"""Columns of `reactions.csv` beside those of the viewers, who are called otherwise."""
 _SOUNDLESS = (
     "a table has no sound to find its beginning by: it is assumed to begin with the film; else "
     "write VIEWER@+SECONDS or give --offsets"
@@ -51,7 +53,8 @@ def parse_viewers(texts: Sequence[str]) -> list[Viewer]:
     """Parse viewers as written on a command line: `anna.mp4`, `ben.mp4@+1.25`, `c.csv@-0.4`.
 
     The number is when the recording began, in seconds of the film. A folder must have been made
-    by `builder-tools archive`: every video in it is a viewer's. Equal names get a number.
+    by `builder-tools archive`: every video in it is a viewer's. Equal names, and `OTHER_COLUMNS`,
+    get a number.
 
     Raises:
         ValueError: If there are none, one is a pipe, or an archive holds no video.
@@ -60,7 +63,7 @@ def parse_viewers(texts: Sequence[str]) -> list[Viewer]:
     if not texts:
         raise ValueError("Expected one or more recordings of viewers. Received: none.")
     viewers: list[Viewer] = []
-    taken: set[str] = set()
+    taken = set(OTHER_COLUMNS)
     for text in texts:
         match = None if Path(text).exists() else _OFFSET.fullmatch(text)
         path = Path(match["path"] if match else text)

@@ -195,7 +195,7 @@ OUT_FILES = (
     *("highlights.csv", "viewers.csv", "reactions.csv", "highlights.png"),
     *("highlights.edl", "highlights.ffconcat", "trailer.mp4"),
 )
-"""What a search writes to its folder, or removes if there is nothing to write."""
+"""What a search writes to its folder; what it does not write, it removes."""
 
 
 def check_folder(out: Path, viewers: Sequence[Viewer], film: Path | None) -> None:
@@ -285,10 +285,16 @@ def _write_tables(
     seen: pd.DataFrame,
     settings: HighlightSettings,
 ) -> list[Path]:
-    files = [write_highlights(out / "highlights.csv", highlights, settings.signal.measure)]
+    """Write the tables; before, remove what an earlier search wrote, as it may be of other moments.
+
+    `viewers.csv` is the first, as it marks the folder as that of a search (`check_folder`).
+    """
     table = pd.DataFrame([asdict(report) for report in reports]).round(4)
     with replacing(out / "viewers.csv") as partial:
         table.to_csv(partial, index=False)
+    for name in set(OUT_FILES) - {"viewers.csv"}:
+        (out / name).unlink(missing_ok=True)
+    files = [write_highlights(out / "highlights.csv", highlights, settings.signal.measure)]
     common = seen.copy()
     if len(seen):
         common.insert(0, "median", common_reaction(seen.to_numpy(), settings.least_share))
@@ -300,7 +306,7 @@ def _write_tables(
 def _write_cuts(
     out: Path, clip: Path | None, highlights: list[Highlight], offset_s: float
 ) -> list[Path]:
-    """Write the lists and the trailer; if there are none, remove those of an earlier search.
+    """Write the lists and the trailer.
 
     Args:
         out: Folder to write to.
@@ -311,8 +317,6 @@ def _write_cuts(
     names = ("highlights.edl", "highlights.ffconcat", "trailer.mp4")
     edl, concat, trailer = (out / name for name in names)
     if clip is None or not highlights:
-        for path in (edl, concat, trailer):
-            path.unlink(missing_ok=True)
         return []
     with VideoReader(clip) as reader:
         fps, sound, start_s = reader.fps, reader.has_audio, reader.start_s

@@ -197,7 +197,10 @@ class VideoReader:
 
     def _warn(self, read: int, end_s: float) -> None:
         """Log what is missing after everything has been read."""
-        promised, found = self._stream.frames, []
+        promised, promised_s, found = self._stream.frames, self.duration_s or 0.0, []
+        if promised and self._container.format.name == "avi":
+            # It also counts images left out, for which the one before is shown.
+            promised, promised_s = 0, promised / self.fps
         if promised and "mov" in self._container.format.name:
             # The edit list of a trimmed clip hides images that are in the file.
             shown = sum(not entry.is_discard for entry in self._stream.index_entries)
@@ -206,8 +209,8 @@ class VideoReader:
             found.append(f"{self._damaged} damaged parts")
         if promised > read:
             found.append(f"its header promises {promised} images")
-        if not promised and (self.duration_s or 0) - end_s - 1 / self.fps > EARLY_END_S:
-            found.append(f"its header promises {self.duration_s:.1f} s")
+        if not promised and promised_s - end_s - 1 / self.fps > EARLY_END_S:
+            found.append(f"its header promises {promised_s:.1f} s")
         if found:
             self.warning = (
                 f"{self.source}: {read} images ({end_s:.1f} s) could be read; {', '.join(found)}."

@@ -108,6 +108,32 @@ def test_a_face_that_vanishes_is_shown_for_half_of_the_way():
     assert [len(result.faces) for result in results] == [1, 1, 1, 1, 1, 1, 0, 0, 0]
 
 
+def test_no_face_lasts_beyond_a_cut_or_comes_before_it():
+    """Shots of 6 and 7 frames: the first frame of the second is looked at, too."""
+
+    class Shots(CountingDetector):
+        def detect(self, image_rgb):
+            found = super().detect(image_rgb)
+            second = image_rgb[50, 50, 0] == 20
+            return [face(200, None)] if second else found[: not second]
+
+    def two_shots():
+        for frame in film(13):
+            frame.image[1:] = 200 if frame.index < 6 else 20
+            yield frame
+
+    detector = Shots()
+    results = run(two_shots(), detector, detect_every=5)
+    assert sorted(detector.searched) == [0, 5, 6, 11], "by two threads, in any order"
+    tracks = [[one.face.track for one in result.faces] for result in results]
+    assert tracks == [[1]] * 6 + [[2]] * 7
+    assert [result.faces[0].face.box.x1 for result in results[6:]] == [200] * 7
+    detector = CountingDetector(vanishes_at=3)
+    results = run((f for f in two_shots() if f.index != 5), detector, detect_every=5)
+    assert sorted(detector.searched) == [0, 6, 11], "by two threads, in any order"
+    assert [len(result.faces) for result in results] == [1] * 5 + [0] * 7
+
+
 def test_every_frame_searched_is_as_before():
     detector = CountingDetector()
     results = run(film(5), detector)

@@ -55,8 +55,8 @@ def _add_video_options(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=1,
         metavar="N",
-        help="look at every Nth frame only, more often where N frames take over 200 MB; in "
-        "between, faces move evenly (default: 1)",
+        help="look at every Nth frame only, more often at cuts and where N frames take over 200 "
+        "MB; in between, faces move evenly (default: 1)",
     )
     add_geometry_options(parser)
     add_rotate_option(parser, "0")

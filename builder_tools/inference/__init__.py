@@ -120,7 +120,7 @@ class Inference:
         smooth_s: Time constant in seconds for smoothing each person's emotions, which also steadies
             the displayed label; 0 or None treats every image on its own.
         detect_every: Look for faces in every n-th frame of a video (`video`, `video_rec`), more
-            often where n frames exceed 200 MB; in between, tracked faces move evenly.
+            often at cuts and where n frames exceed 200 MB; in between, tracked faces move evenly.
         decision: `natural`, or `balanced` if all emotions are about equally frequent (see
             `EmotionClassifier`); for the default model only, as your own model has its own.
         rest: What faces are also compared with (`face.relative_emotion`). In streams: `auto`,

@@ -1,7 +1,8 @@
 """Faces and their emotions in a single image, in every frame, or in the newest frames.
 
 In a video, faces may be looked for in only every n-th frame (`detect_every`), by search or by
-following; in between, they are moved evenly from one examined frame to the next.
+following; in between, they are moved evenly from one examined frame to the next. The first frame
+after a cut is examined, too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from builder_tools.inference.parts import (
     GROUP_BYTES,
     Part,
     groups_of,
+    is_cut,
     parts_of,
     singles_of,
 )
@@ -96,7 +98,7 @@ class Analyser:
             state: Tracks faces and smooths their emotions.
             rotate: "auto" finds faces at any rotation, 0 only upright ones.
             workers: Number of threads that detect.
-            detect_every: Look for faces in only every n-th frame.
+            detect_every: Look for faces in only every n-th frame, and in the first after a cut.
             max_frames: Stop after this many frames.
         """
         with ExitStack() as stack:
@@ -272,7 +274,10 @@ def named_frames(
     before: list[Face] = []
     for coming, faces, readings in searched:
         named = state.name(faces, coming[0].time_s, coming[0].image)
-        yield from _between(group, before, named, coming[0].time_s, read)
+        if len(group) > 1 and is_cut(group[-1], coming[0]):
+            yield from _between(group, before, before, math.inf, read)
+        else:
+            yield from _between(group, before, named, coming[0].time_s, read)
         yield coming[0], named, readings
         group, before = coming, named
     yield from _between(group, before, before, math.inf, read)

@@ -108,10 +108,13 @@ def singles_of(frames: Iterable[Frame]) -> Iterator[Part]:
 
 
 def groups_of(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
-    """Yield frames in groups of `size`, or as many as fit; the last group may be shorter."""
+    """Yield frames in groups of `size`, or as many as fit or as a scene has left."""
     group: list[Frame] = []
     try:
         for frame in frames:
+            if group and is_cut(group[-1], frame):
+                yield group
+                group = []
             group.append(frame)
             is_full = (len(group) + 1) * frame.image.nbytes > MOST_GROUP_BYTES
             if len(group) == size or is_full:
@@ -123,6 +126,11 @@ def groups_of(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
         raise
     if group:
         yield group
+
+
+def is_cut(before: Frame, after: Frame) -> bool:
+    """Return whether two consecutive frames are of different scenes."""
+    return Glance(after.image).is_cut_from(Glance(before.image))
 
 
 def parts_of(frames: Iterable[Frame], *, most_bytes: int = GROUP_BYTES) -> Iterator[Part]:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import av
 import pytest
 from fakes import save_image
 from rests import two
@@ -153,3 +154,21 @@ def test_a_film_writes_the_rest_it_learned(face_video, tmp_path, capsys):
     out.unlink()
     assert main([*film, "--rest", "auto"]) == 1  # the astronaut laughs throughout
     assert "Look neutral" in capsys.readouterr().err and not out.exists()
+
+
+def test_a_film_of_unknown_length_says_when_its_rests_are_learned(face_video, tmp_path, capsys):
+    """A raw stream, as surveillance cameras give it, does not tell how long it is."""
+    raw = tmp_path / "raw.h264"
+    with av.open(str(face_video.path)) as source, av.open(str(raw), "w") as output:
+        stream = source.streams.video[0]
+        copy = output.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.dts is not None:
+                packet.stream = copy
+                output.mux(packet)
+    command = ["--rest", "auto", "--detector", "haar", "--max-frames", "3"]
+    assert main(["video", str(raw), *command]) == 0
+    assert "learned as it goes" in capsys.readouterr().err
+    assert main(["video", str(face_video.path), *command]) == 0
+    told = capsys.readouterr().err
+    assert "results come after its end" in told and "as it goes" not in told

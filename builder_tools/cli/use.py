@@ -33,6 +33,7 @@ from builder_tools.cli.verb import Verb, counted, positive
 from builder_tools.media.partial import check_place
 from builder_tools.results import FrameResult
 from builder_tools.timeline.faces import BestSights
+from builder_tools.tracking.resting import AUTO
 
 
 def _video_options(parser: argparse.ArgumentParser) -> None:
@@ -78,6 +79,10 @@ def _run_video(options: argparse.Namespace) -> int:
             print(
                 "Rests are learned from all of the film: results come after its end",
                 file=sys.stderr,
+            )
+        elif options.rest == AUTO and not options.show:
+            print(
+                "The film does not tell its length: rests are learned as it goes", file=sys.stderr
             )
         code = _consume(results, options, total=total, model=inference.model, also=sights.add)
     if options.plot:

@@ -1,5 +1,6 @@
 """Searches into the folder of an earlier one, which may have been interrupted."""
 
+import pandas as pd
 import pytest
 from made_videos import numbered_image
 from test_highlights_left_out import write_viewer
@@ -61,3 +62,17 @@ def test_no_trailer_of_an_earlier_search_lies_beside_new_tables(tmp_path, comman
     monkeypatch.undo()
     assert main(command) == 0
     assert names_in(tmp_path) == whole
+
+
+def test_starts_by_the_clock_on_the_wall(tmp_path):
+    """Cameras tell when they began in seconds since 1970; of the film before, nothing is known."""
+    tables = []
+    for name, begin in (("from_0", 0), ("from_1970", 1_795_000_000)):
+        viewers = [write_viewer(tmp_path / f"{who}.csv") for who in ("anna", "ben")]
+        starts = [f"{viewers[0]}@+{begin}", f"{viewers[1]}@+{begin + 1}.5"]
+        out = tmp_path / name
+        assert main(["highlights", *starts, "--out", str(out), "--agreement", "0.1"]) == 0
+        reactions = pd.read_csv(out / "reactions.csv")
+        assert reactions["time_s"].iloc[0] == begin
+        tables.append(reactions.assign(time_s=reactions["time_s"] - begin))
+    pd.testing.assert_frame_equal(*tables, atol=1e-3)

@@ -120,6 +120,8 @@ def reactions(
     offsets_s: Mapping[str, float],
     duration_s: float,
     settings: SignalSettings,
+    *,
+    from_s: float = 0.0,
 ) -> pd.DataFrame:
     """Return every viewer's reaction over the film: a column per viewer, indexed by `time_s`.
 
@@ -128,8 +130,9 @@ def reactions(
         offsets_s: When each recording began, in seconds of the film.
         duration_s: Duration of the film.
         settings: How to read reactions.
+        from_s: When the first recording began, if nothing is known of the film before.
     """
-    times_s = film_times(duration_s, settings)
+    times_s = film_times(duration_s, settings, from_s)
     columns = {
         name: reaction(sample(table, settings, times_s, offsets_s[name]), settings)
         for name, table in tables.items()
@@ -137,9 +140,10 @@ def reactions(
     return pd.DataFrame(columns, index=pd.Index(times_s, name="time_s"))
 
 
-def film_times(duration_s: float, settings: SignalSettings) -> np.ndarray:
+def film_times(duration_s: float, settings: SignalSettings, from_s: float = 0.0) -> np.ndarray:
     """Return the times at which reactions are read: `(n,)` seconds of the film."""
-    return np.arange(max(math.floor(duration_s / settings.step_s + 1e-9), 1)) * settings.step_s
+    first, end = (math.floor(time_s / settings.step_s + 1e-9) for time_s in (from_s, duration_s))
+    return np.arange(first, max(end, first + 1)) * settings.step_s
 
 
 def common_reaction(viewers: np.ndarray, least_share: float) -> np.ndarray:

@@ -154,9 +154,11 @@ def search(
     tables, starts = _by_viewer(reports, seats)
     spans_s = [(r.offset_s, r.end_s) for r in reports if r.viewer in seats and not r.is_before_film]
     duration_s = film_s or max((end_s for _, end_s in spans_s), default=0.0)
-    seen = reactions(tables, starts, duration_s, settings.signal) if tables else pd.DataFrame()
     # Without the film, all that is known of it lies between the first beginning and the last end.
     from_s = 0.0 if film else max(min(spans_s, default=(0.0, 0.0))[0], 0.0)
+    seen = pd.DataFrame()
+    if tables:
+        seen = reactions(tables, starts, duration_s, settings.signal, from_s=from_s)
     highlights = find_highlights(seen, duration_s, settings, from_s=from_s) if tables else []
     files = _write_tables(out, highlights, reports, seen, settings)
     files += _write_cuts(out, clip, highlights, 0.0 if film else reports[0].offset_s)

@@ -112,6 +112,28 @@ def test_members_of_an_ensemble_are_what_their_cards_say(tmp_path, capsys):
         assert not (tmp_path / "joined").exists()
 
 
+def test_figures_of_a_card_are_of_the_splits_that_were_trained_on(tmp_path, capsys):
+    """Other shares of the same folder would judge a model on images it has learnt."""
+    write_faces()
+    shares = ("--shares", "40/30/30")
+    assert train(*shares) == 0
+    card = ModelCard.read("saved_models/mine")
+    assert card.metrics["test"]["own-labels"]["n"] == 12
+    data = ("--data", "folders", "--source", "faces")
+    commands = (
+        ("evaluate", "--model", "mine", "--update-card"),
+        ("quantize", "mine", "--out", "twin"),
+        ("ensemble", "mine", "mine", "--out", "joined"),
+    )
+    for command in commands:
+        assert main([*command, *data]) == 2
+        assert "'mine' was trained on, in the same splits" in capsys.readouterr().err
+        assert not list(tmp_path.glob("*/*.part")) and not {"twin", "joined"} & set(os.listdir())
+    assert ModelCard.read("saved_models/mine") == card
+    for command in (commands[0], commands[2]):
+        assert main([*command, *data, *shares]) == 0
+
+
 def test_weights_that_are_no_numbers_are_refused_before_training(tmp_path, capsys):
     network = build_network("tiny", 3)
     weights = network.get_layer("backbone").get_weights()

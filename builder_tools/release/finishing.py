@@ -19,6 +19,7 @@ from builder_tools.datasets.table import ImageTable
 from builder_tools.evaluation import Judgement
 from builder_tools.media import replacing
 from builder_tools.release.affect import JUDGED_SPLITS, VALENCE_AROUSAL, judge_affect
+from builder_tools.release.data import expect_trained_on
 from builder_tools.release.deciding import fit_decisions
 from builder_tools.release.judging import judge_predicted, metrics_of
 from builder_tools.release.predicting import Predictions
@@ -68,7 +69,11 @@ def judge_and_write(
     """Evaluate a finished model folder again and write metrics, card and the card's page.
 
     Arguments and result are as in `finish_model`.
+
+    Raises:
+        ValueError: If the card tells that the model was trained on other data or splits.
     """
+    expect_trained_on(ModelCard.read(folder), table)
     found = Predictions(folder, table)
     card, judgements = judge_predictions(found.card, found, labels=labels)
     _write(Path(folder), card)
@@ -108,13 +113,15 @@ def quantize_model(
         labels: Labels of valence and arousal that it was trained on.
 
     Raises:
-        ValueError: If int8 costs more than allowed, or the model is already int8; nothing is
-            written then.
+        ValueError: If int8 costs more than allowed, the model is already int8, or its card tells
+            that it was trained on other data or splits; nothing is written then.
         FileExistsError: If `out` is not empty.
     """
     source, out = Path(source), Path(out)
-    if "int8" in EmotionClassifier(source).card.training:
+    card = EmotionClassifier(source).card
+    if "int8" in card.training:
         raise ValueError(f"Expected a float32 model in {source}. Received: one that is int8.")
+    expect_trained_on(card, table)
     with new_folder(out) as place:
         for path in filter(Path.is_file, source.iterdir()):
             shutil.copyfile(path, place / path.name)

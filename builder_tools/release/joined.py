@@ -12,6 +12,7 @@ from builder_tools.datasets.new_folder import new_folder
 from builder_tools.datasets.table import ImageTable
 from builder_tools.ensemble import ensemble_onnx, relative_shares
 from builder_tools.evaluation import Judgement
+from builder_tools.release.data import expect_trained_on
 from builder_tools.release.finishing import finish_model
 from builder_tools.release.run_record import origins_of, reservations_of
 from builder_tools.release.words import card_words
@@ -46,8 +47,8 @@ def join_models(
         The card as written, and the judgements by protocol.
 
     Raises:
-        ValueError: If the models are not compatible, or a file does not match its card; nothing
-            is written then.
+        ValueError: If the models are not compatible, a file does not match its card, or the cards
+            tell that they were trained on other data or splits; nothing is written then.
         FileExistsError: If `out` is not empty.
     """
     folders = [Path(source) for source in sources]
@@ -61,6 +62,7 @@ def join_models(
             f"Expected a size of 1...{most_px} px, as none of the members takes larger faces. "
             f"Received: {size_px}."
         )
+    expect_trained_on(cards[0], table)
     record = _record(cards, shares)
     with new_folder(Path(out)) as place:
         files = [folder / card.file for folder, card in zip(folders, cards, strict=True)]

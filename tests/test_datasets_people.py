@@ -138,6 +138,28 @@ def test_folders_and_tables_are_split_by_people(faces, tmp_path):
         assert all(counts[side] == {"happy": 3, "sad": 3} for side in ("valid", "test"))
 
 
+def test_people_beside_folders_are_found_by_the_names_of_their_images(tmp_path, caplog):
+    """As in a table of labels; with paths from elsewhere, nobody would be known."""
+    root = tmp_path / "faces"
+    for kind in ("happy", "sad"):
+        write_folders(root, {kind: 24})
+        for path in (root / kind).iterdir():
+            path.rename(path.with_name(f"{kind}_{path.name}"))
+    names = [(f"{kind}_{n}.png", (n - 1) // 3) for kind in ("happy", "sad") for n in range(1, 25)]
+    table = root / "people.csv"
+    head = "file,person\n"
+    table.write_text(head + "\n".join(f"raw\\{name},{who}" for name, who in names))
+    assert persons_beside(root)["happy/happy_4.png"] == "1" and not caplog.text
+    found = load_labelled(root)
+    assert sides_of(found).max() == 1 and sides_of(found).size == 8
+    table.write_text(head + "gone/1.png,ann\nhappy/happy_1.png,ben\n/elsewhere/2.png,ann\n")
+    assert persons_beside(root) == {"happy/happy_1.png": "ben"}
+    assert "2 of the 3 images in which it names people are not in the folder" in caplog.text
+    table.write_text(head + "happy_1.png,ann\nhappy/happy_1.png,ben\n")
+    with pytest.raises(ValueError, match="each of its own"):
+        persons_beside(root)
+
+
 def test_label_va_takes_the_same_train(faces, tmp_path):
     out = tmp_path / "labels.csv"
     command = ["label-va", str(faces), "--out", str(out), "--split", "train", "--method", "anchor"]

@@ -7,7 +7,8 @@ FER2013 (`emotion,pixels,Usage`, emotions 0...6) is also supported.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -38,6 +39,8 @@ TABLE_SUFFIXES = (".csv", ".tsv")
 NO_TABLES = frozenset({"manifest.csv", "sample_submission.csv", "submission.csv"})
 _SHOWN = 5
 
+logger = logging.getLogger(__name__)
+
 
 def find_label_table(folder: Path, columns: Mapping[str, str] | None = None) -> Path | None:
     """Return the one table of labels directly in a folder, or None.
@@ -45,7 +48,11 @@ def find_label_table(folder: Path, columns: Mapping[str, str] | None = None) -> 
     Raises:
         ValueError: If there are several; lists them.
     """
-    found = list(_label_tables(folder, columns or {}))
+    found = []
+    for path, head in _tables_in(folder):
+        with suppress(ValueError):
+            _columns_of(head, columns or {}, path)
+            found.append(path)
     if len(found) > 1:
         raise ValueError(
             f"Expected one table of labels in {folder}. Received: {[p.name for p in found]}. Name "
@@ -112,10 +119,16 @@ def list_label_table(
 def persons_beside(folder: Path) -> dict[str, str]:
     """Return image -> person from the table directly in a folder that names them; empty if none.
 
+    Images are found as those of a table of labels; those that are not there are warned of.
+
+    Returns:
+        Path below the folder with "/" -> person, "" where unknown.
+
     Raises:
         ValueError: If several tables do, or an image appears twice; names the tables or rows.
     """
-    tables = _label_tables(folder, {}) if folder.is_dir() else {}
+    heads = _tables_in(folder) if folder.is_dir() else ()
+    tables = {file: _usual_columns(head) for file, head in heads}
     tables = {file: has for file, has in tables.items() if {"path", "person"} <= has.keys()}
     if not tables:
         return {}
@@ -126,19 +139,26 @@ def persons_beside(folder: Path) -> dict[str, str]:
         )
     ((file, places),) = tables.items()
     rows = _read(file)
-    names = _names_of(file, rows[places["path"]])
-    return dict(zip(names, rows[places["person"]].str.strip(), strict=True))
+    texts = rows[places["path"]]
+    paths = _places_of(folder, _names_of(file, texts))
+    _refuse_shared(file, paths, texts)
+    absent = [not (path.is_file() and path.is_relative_to(folder)) for path in paths]
+    if any(absent):
+        shown = texts.iloc[absent.index(True)]
+        logger.warning(
+            "%s: %d of the %d images in which it names people are not in the folder, such as %r",
+            *(file, sum(absent), len(rows), shown),
+        )
+    who = zip(paths, rows[places["person"]].str.strip(), absent, strict=True)
+    return {path.relative_to(folder).as_posix(): name for path, name, gone in who if not gone}
 
 
-def _label_tables(folder: Path, columns: Mapping[str, str]) -> dict[Path, dict[str, str]]:
-    """Return the tables of labels directly in a folder, with the names of their columns."""
-    found = {}
+def _tables_in(folder: Path) -> Iterator[tuple[Path, pd.DataFrame]]:
+    """Yield the tables directly in a folder, each with its columns, that are not made here."""
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in TABLE_SUFFIXES or path.name.casefold() in NO_TABLES:
-            continue
-        with suppress(ValueError, OSError):
-            found[path] = _columns_of(_head(path), columns, path)
-    return found
+        if path.suffix.lower() in TABLE_SUFFIXES and path.name.casefold() not in NO_TABLES:
+            with suppress(ValueError, OSError):
+                yield path, _head(path)
 
 
 def _with(images: ImageTable, columns: Mapping[str, pd.Series]) -> ImageTable:
@@ -188,14 +208,9 @@ def _columns_of(rows: pd.DataFrame, asked: Mapping[str, str], file: Path) -> dic
             f"Expected columns as {list(COLUMN_NAMES)}=NAME with names among {list(rows)} in "
             f"{file}. Received: {dict(asked)}."
         )
-    by_name = {str(name).casefold().replace(" ", "_"): str(name) for name in rows}
-    found = {
-        what: next((by_name[name] for name in names if name in by_name), None)
-        for what, names in COLUMN_NAMES.items()
-    }
-    found = {what: name for what, name in found.items() if name} | dict(asked)
-    if PIXELS in by_name and "path" not in asked:
-        found[PIXELS] = by_name[PIXELS]
+    found = _usual_columns(rows) | dict(asked)
+    if "path" in asked:
+        found.pop(PIXELS, None)
     if "emotion" not in found or not {"path", PIXELS} & set(found):
         raise ValueError(
             f"Expected in {file} a column of images ({', '.join(COLUMN_NAMES['path'])}, or "
@@ -203,6 +218,17 @@ def _columns_of(rows: pd.DataFrame, asked: Mapping[str, str], file: Path) -> dic
             f"{list(rows)}. Say which they are: --columns path=NAME emotion=NAME."
         )
     return found
+
+
+def _usual_columns(rows: pd.DataFrame) -> dict[str, str]:
+    """Return the names of the columns that are called as usual, by what they hold."""
+    by_name = {str(name).casefold().replace(" ", "_"): str(name) for name in rows}
+    kinds = {**COLUMN_NAMES, PIXELS: (PIXELS,)}
+    found = {
+        what: next((by_name[name] for name in names if name in by_name), None)
+        for what, names in kinds.items()
+    }
+    return {what: name for what, name in found.items() if name}
 
 
 def _splits_of(file: Path, rows: pd.DataFrame, places: Mapping[str, str]) -> np.ndarray:
@@ -226,22 +252,32 @@ def _images_of(file: Path, texts: pd.Series) -> tuple[list[str], list[Path]]:
     folder, names = file.parent, _names_of(file, texts)
     outside = [PurePosixPath(n).is_absolute() or ".." in PurePosixPath(n).parts for n in names]
     _refuse_rows(file, pd.Series(outside), "a path below the table's folder", texts)
-    paths = [folder / name for name in names]
+    paths = _places_of(folder, names)
     absent = [not path.is_file() for path in paths]
     if any(absent):
+        raise FileNotFoundError(_wrong_rows(file, absent, "an image that is there", texts))
+    _refuse_shared(file, paths, texts)
+    return names, paths
+
+
+def _places_of(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Return the path from a folder of each image; one that is not there is found by its name."""
+    paths = [folder / name for name in names]
+    absent = [row for row, path in enumerate(paths) if not path.is_file()]
+    if absent:
         places: dict[str, list[Path]] = {}
         for path in find_images(folder).paths:
             places.setdefault(path.name, []).append(path)
-        for row in np.flatnonzero(absent):
+        for row in absent:
             same = places.get(paths[row].name, [])
             if len(same) == 1:
                 paths[row] = same[0]
-        absent = [not path.is_file() for path in paths]
-        if any(absent):
-            raise FileNotFoundError(_wrong_rows(file, absent, "an image that is there", texts))
-        shared = pd.Series(paths).duplicated(keep=False)
-        _refuse_rows(file, shared, "an image, each of its own (found by name, not path),", texts)
-    return names, paths
+    return paths
+
+
+def _refuse_shared(file: Path, paths: Sequence[Path], texts: pd.Series) -> None:
+    shared = pd.Series(paths).duplicated(keep=False)
+    _refuse_rows(file, shared, "an image, each of its own (found by name, not path),", texts)
 
 
 def _in_memory(

@@ -87,6 +87,13 @@ def test_a_model_of_another_run_is_not_overwritten(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert train("--name", "fast", "--run", "empty") == 2, "a folder, and no run"
     assert [path.name for path in model.iterdir()] == ["card.json"]
+    assert train("--name", "one", "--int8") == 0 and train("--name", "two", "--seed", "1") == 0
+    hashes = ModelCard.read("saved_models/one").sha256
+    assert train("--name", "one", "--run", "runs/two", "--seed", "1") == 2
+    said = capsys.readouterr().err
+    assert "saved_models/one holds a model, and none of a run in runs/two" in said
+    assert ModelCard.read("saved_models/one").sha256 == hashes
+    assert train("--name", "one") == 0, "the same run goes on"
 
 
 def test_reports_are_a_folder_before_the_work(tmp_path, capsys):

@@ -13,6 +13,7 @@ import pandas as pd
 from builder_tools.cards import CARD_FILE, ModelCard, verify_files
 from builder_tools.datasets.table import ImageTable
 from builder_tools.evaluation import OWN_LABELS, Judgement
+from builder_tools.fields import read_json_object
 from builder_tools.media import replacing, resize_stack
 from builder_tools.release.affect import (
     class_centres,
@@ -236,12 +237,22 @@ def save_figures(folder: str | Path, shipped: ShippedModel) -> list[Path]:
 
 def _expect_writable(folder: Path, run_folder: Path) -> None:
     """Fail before hours of training if the result could not, or must not, be written."""
-    if (folder / CARD_FILE).exists() and not (run_folder / CONFIG_FILE).is_file():
+    if (folder / CARD_FILE).exists() and not _is_model_of(folder, run_folder):
         raise FileExistsError(
             f"Expected a new model folder, or the run its model is of. {folder} holds a model, "
-            f"and there is no run in {run_folder}. Try another --name, or remove the model."
+            f"and none of a run in {run_folder}. Try another --name, or remove the model."
         )
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / ".writable") as partial:
         partial.touch()
     (folder / ".writable").unlink()
+
+
+def _is_model_of(folder: Path, run_folder: Path) -> bool:
+    """Return whether a folder holds the model of a run, by the configuration both tell."""
+    if not (run_folder / CONFIG_FILE).is_file():
+        return False
+    told, own = read_json_object(run_folder / CONFIG_FILE), ModelCard.read(folder).training
+    own = own.get("config", {})
+    # The card names the weights without their folder.
+    return all(own.get(name) == told.get(name) for name in {*told, *own} - {"weights"})

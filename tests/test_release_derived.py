@@ -21,6 +21,7 @@ from builder_tools.cli import main
 from builder_tools.decisions import apply_temperature
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.media import resize_faces
+from builder_tools.release.log import read_rows
 
 pytestmark = pytest.mark.slow
 
@@ -57,6 +58,20 @@ def test_quantize_gives_an_int8_twin_that_is_judged_anew(shipped, tmp_path, capf
     assert main([*arguments, "--out", str(tmp_path / "again")]) == 2, "it is int8 already"
     assert f"a float32 model in {out}." in capfd.readouterr().err
     assert not (tmp_path / "again").exists()
+
+
+def test_a_network_that_is_in_no_run_has_an_8_bit_twin_too(shipped, tmp_path):
+    """Its card tells neither data nor configuration, and leaves their cells in the log empty."""
+    shutil.copy(shipped.root / "run/last.keras", tmp_path / "plain.keras")
+    places = ["--source", str(shipped.source)]
+    plain, reports = str(tmp_path / "plain"), tmp_path / "reports"
+    export = ["export", str(tmp_path / "plain.keras"), "--out", plain, "--size", "24"]
+    assert main([*export, *places]) == 0
+    twin = ["quantize", plain, "--out", str(tmp_path / "twin"), "--reports", str(reports)]
+    assert main([*twin, *places]) == 0
+    (row,) = read_rows(reports / "experiments.csv")
+    assert row["model"] == "twin" and float(row["majority_8_accuracy"]) > 0
+    assert not any(row[name] for name in ("network", "data", "data_sha256", "epochs", "minutes"))
 
 
 def test_int8_that_costs_too_much_is_not_deployed(shipped, tmp_path, monkeypatch, capsys):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -42,25 +42,29 @@ def add_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def log_experiment(path: str | Path, card: ModelCard, note: str = "") -> None:
-    """Add the row of an evaluated model to the log of experiments."""
+    """Add the row of an evaluated model to the log of experiments.
+
+    What the card does not tell is left empty: that of a network that is in no run tells little.
+    """
     training = card.training
     runs = training.get("members", [training])
+    budgets = [run.get("budget", {}) for run in runs]
     row = {
         "date": date.today().isoformat(),
         "study": "model",
         "model": card.name,
-        "network": " + ".join(run["config"]["network"] for run in runs),
-        "data": training["data"],
-        "data_sha256": training["data_sha256"][:12],
-        "seed": _all_of(run["seed"] for run in runs),
-        "commit": _all_of(run["commit"] for run in runs),
-        "epochs": sum(run["budget"]["epochs"] for run in runs),
-        "minutes": round(sum(run["budget"]["minutes"] for run in runs), 1),
-        "machine": _all_of(run["budget"]["machine"] for run in runs),
+        "network": " + ".join(run.get("config", {}).get("network", "") for run in runs),
+        "data": training.get("data", ""),
+        "data_sha256": training.get("data_sha256", "")[:12],
+        "seed": _all_of(run.get("seed", "") for run in runs),
+        "commit": _all_of(run.get("commit", "") for run in runs),
+        "epochs": _sum_of("epochs", budgets),
+        "minutes": _sum_of("minutes", budgets),
+        "machine": _all_of(budget.get("machine", "") for budget in budgets),
         **_figures(card.metrics["test"]),
     }
     if TASKS[card.task].affect:
-        row |= {"task": card.task, "va_labels": " ".join(training["va_labels"])}
+        row |= {"task": card.task, "va_labels": " ".join(training.get("va_labels", ()))}
         for split, found in card.metrics["valence_arousal"].items():
             for reference in ("votes", "labels"):
                 agreement = found.get(f"against_{reference}", {})
@@ -71,6 +75,12 @@ def log_experiment(path: str | Path, card: ModelCard, note: str = "") -> None:
 def _all_of(values: Iterable[Any]) -> str:
     """Return the values of a model's runs as text, just once if they agree."""
     return " + ".join(dict.fromkeys(map(str, values)))
+
+
+def _sum_of(name: str, budgets: Sequence[Mapping[str, Any]]) -> float | str:
+    """Return the sum over a model's runs, to a decimal; "" if one does not tell."""
+    told = [budget.get(name) for budget in budgets]
+    return "" if None in told else round(sum(told), 1)
 
 
 def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:

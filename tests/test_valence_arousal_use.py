@@ -1,5 +1,7 @@
 """The verb `label-va` and the figures of valence and arousal."""
 
+import shutil
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -69,6 +71,31 @@ def test_a_folder_is_labelled_saved_and_drawn(folders, tmp_path, capsys):
     assert "options of a labeller with --labeller. Received: ['method']" in capsys.readouterr().err
 
 
+def test_a_fitted_labeller_places_any_number_of_images(folders, tmp_path, capsys):
+    """Also too few to be split, images made of others, and tables with words of their own."""
+    out, kept = tmp_path / "labels.csv", tmp_path / "va.npz"
+    assert main(["label-va", str(folders), "--out", str(out), *QUICK, "--save", str(kept)]) == 0
+    one = tmp_path / "new/happy"
+    one.mkdir(parents=True)
+    face = next((folders / "train/happy").iterdir())
+    shutil.copy(face, one)
+    fitted = ["--out", str(out), "--labeller", str(kept)]
+    assert main(["label-va", str(one.parent), *fitted]) == 0
+    assert read_labels(out)["split"].tolist() == [""]
+    (one / "labels.csv").write_text(f"who,mood\n{face.name},Grin\n")
+    words = ["--columns", "path=who", "emotion=mood", "--classes", "grin=happy"]
+    table = ["--data", "folders", "--source", str(one / "labels.csv")]
+    assert main(["label-va", *table, *words, *fitted]) == 0
+    assert read_labels(out)["emotion"].tolist() == ["happy"]
+    capsys.readouterr()
+    assert main(["label-va", *table, *words[:3], *fitted]) == 2
+    assert "Expected images of the labeller's classes" in capsys.readouterr().err
+    made = ["balance", str(folders / "train"), "--out", str(tmp_path / "made"), "--value", "13"]
+    assert main(made) == 0
+    assert main(["label-va", str(tmp_path / "made"), *fitted]) == 0
+    assert len(read_labels(out)) == 9 * 13
+
+
 def test_ferplus_is_labelled_by_split_and_labels_fit_its_table(official, tmp_path):
     out = tmp_path / "labels.csv"
     source = ["--data", "ferplus", "--source", str(official), "--split", "train"]
@@ -93,6 +120,7 @@ def test_ferplus_is_labelled_by_split_and_labels_fit_its_table(official, tmp_pat
         (["{folders}", "--labeller", "none.npz"], "saved labeller"),
         (["{folders}", "--labeller", "none.npz", "--pull", "1"], "no options"),
         (["{folders}/none"], "none"),
+        (["{folders}", "--source", "elsewhere"], "--source with --data"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_written(folders, tmp_path, capsys, arguments, message):

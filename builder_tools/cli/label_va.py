@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from builder_tools.cli.figures import figure_format
+from builder_tools.cli.reading import add_reading_options, reading_options
 from builder_tools.cli.verb import Verb, positive, seed
 from builder_tools.datasets import DATASETS, SPLITS
 from builder_tools.valence_arousal.labellers import LABELLERS
@@ -22,7 +23,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="labels to write")
     parser.add_argument("--data", choices=list(DATASETS), help="a data set instead of a folder")
-    parser.add_argument("--source", type=Path, help="zip or folder of --data")
+    parser.add_argument("--source", type=Path, help="zip, folder or table of --data")
+    add_reading_options(parser)
     parser.add_argument(
         "--split", default=ALL_SPLITS, choices=(*SPLITS, ALL_SPLITS),
         help="which images to label (default: all)",
@@ -88,11 +90,12 @@ def _run(options: argparse.Namespace) -> None:
                 f"Expected no options of a labeller with --labeller. Received: {given}."
             )
         labeller = ValenceArousalLabeller.load(options.labeller)
-        if labeller.emotions != table.emotions:
+        if unknown := sorted(set(table.table["emotion"]) - set(labeller.emotions)):
             raise ValueError(
                 f"Expected images of the labeller's classes, {list(labeller.emotions)}. "
-                f"Received: {list(table.emotions)}."
+                f"Received: {unknown}."
             )
+        table = table.with_emotions(labeller.emotions)
         places = labeller.transform(faces_of(table), table.labels)
     else:
         given = _given(options)
@@ -112,15 +115,21 @@ def _run(options: argparse.Namespace) -> None:
 def _table(options: argparse.Namespace):
     """Return the images to label."""
     from builder_tools.datasets import DATASETS
-    from builder_tools.datasets.class_folders import load_class_folders
-    from builder_tools.datasets.label_tables import persons_beside
+    from builder_tools.datasets.labelled import list_labelled
 
     if (options.folder is None) == (options.data is None):
         raise ValueError("Expected a folder of class folders, or --data NAME: one of them.")
-    if options.folder is not None:
-        table = load_class_folders(options.folder, persons=persons_beside(options.folder))
+    if options.folder is not None and options.source is not None:
+        raise ValueError(
+            f"Expected --source with --data. Received: --source {options.source} and the folder "
+            f"{options.folder}."
+        )
+    name, source = options.data or "folders", options.folder or options.source
+    reading = reading_options(options)
+    if (name, options.split) == ("folders", ALL_SPLITS) and source and not options.shares:
+        table = list_labelled(source, **reading)  # a single image, or made ones, need no splits
     else:
-        table = DATASETS[options.data](options.source)
+        table = DATASETS[name](source, **reading)
     chosen = table if options.split == ALL_SPLITS else table.split(options.split)
     if not len(chosen):
         raise ValueError(f"Expected images in the split {options.split!r}. There are none.")

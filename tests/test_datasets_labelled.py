@@ -52,6 +52,33 @@ def test_tables_as_windows_writes_them(tmp_path, encoding):
         assert list_labelled(source).table["emotion"].tolist() == ["happy", "sad"] * 6
 
 
+@pytest.mark.parametrize(
+    ("above", "head", "end", "first"),
+    [
+        ("sep=;\n", "file;emotion", "", 3),
+        ("", "file;emotion", ";;", 2),
+        ("\n", "file;emotion;;", ";;", 3),
+        ("", "file;emotion", "\n;", 2),
+    ],
+)
+def test_tables_as_spreadsheets_leave_them(tmp_path, above, head, end, first):
+    """Errors name rows as an editor numbers them."""
+    root = flat_folder(tmp_path / "set", head, "{path};{word}" + end)
+    table = root / "labels.csv"
+    table.write_text(above + table.read_text() + "\n")
+    for source in (root, table):
+        assert list_labelled(source).table["emotion"].tolist() == ["happy", "sad"] * 6
+    table.write_text(table.read_text() + "none.png;sad" + end.partition("\n")[0])
+    last = first + 12 * (1 + end.count("\n")) + 1
+    with pytest.raises(FileNotFoundError, match=f"Received: row {last}: 'none.png'"):
+        list_labelled(table)
+
+
+def test_rows_may_begin_with_a_name_that_has_no_column(tmp_path):
+    root = flat_folder(tmp_path / "set", "file emotion".replace(" ", "\t"), "{n}\t{path}\t{word}")
+    assert list_labelled(root).table["emotion"].tolist() == ["happy", "sad"] * 6
+
+
 def test_columns_and_classes_can_be_said(tmp_path):
     root = flat_folder(tmp_path / "set", "who,emotion,mood", "{path},person,{word}")
     columns = {"path": "who", "emotion": "mood"}

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
+from builder_tools.csv_files import DELIMITERS
 from builder_tools.datasets.class_folders import SPLIT_OF_FOLDER, split_word
 from builder_tools.datasets.class_words import as_written, class_of, say_classes
 from builder_tools.datasets.ferplus import parse_pixels
@@ -37,7 +38,7 @@ COLUMN_NAMES = {
 PIXELS = "pixels"
 TABLE_SUFFIXES = (".csv", ".tsv")
 NO_TABLES = frozenset({"manifest.csv", "sample_submission.csv", "submission.csv"})
-_SHOWN = 5
+_SHOWN, _MOST_HEAD = 5, 65536
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ def list_label_table(
     if "person" in places and any(named := rows[places["person"]].str.strip()[kept]):
         persons["person"] = named
     if PIXELS in places:
-        images = [parse_pixels(text, file, row) for row, text in enumerate(rows[places[PIXELS]])]
+        images = [parse_pixels(text, file, row - 2) for row, text in rows[places[PIXELS]].items()]
         return _with(_in_memory(np.stack(images)[kept], emotions, own, splits), persons)
     names, paths = _images_of(file, rows[places["path"]])
     names = [name for name, keep in zip(names, kept, strict=True) if keep]
@@ -169,34 +170,51 @@ def _with(images: ImageTable, columns: Mapping[str, pd.Series]) -> ImageTable:
 
 def _head(file: Path) -> pd.DataFrame:
     """Return the columns of a table, without its rows."""
+    separator, before = _layout(file)
     with file.open(encoding=encoding_of(file), newline="") as lines:
-        head = next(csv.reader([lines.readline(65536)], delimiter=_separator(file)), [])
-    return pd.DataFrame(columns=[name.strip() for name in head])
+        head = [lines.readline(_MOST_HEAD) for _ in range(before + 1)][-1]
+    return pd.DataFrame(columns=[n.strip() for n in next(csv.reader([head], delimiter=separator))])
 
 
 def _read(file: Path) -> pd.DataFrame:
+    """Return the rows of a table as text, "" if empty, numbered as in an editor."""
     if not file.is_file():
         raise FileNotFoundError(f"Expected a table of labels. Nothing is at {str(file)!r}.")
+    separator, before = _layout(file)
+    options = {"sep": separator, "skiprows": before, "encoding": encoding_of(file)}
     try:
         rows = pd.read_csv(
-            file,
-            dtype=str,
-            keep_default_na=False,
-            encoding=encoding_of(file),
-            sep=_separator(file),
+            file, dtype=str, keep_default_na=False, skip_blank_lines=False, **options
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         said = str(error).strip().removesuffix(".")
         raise ValueError(f"Expected a csv in UTF-8 or UTF-16: {file}. {said}.") from error
+    rows, names, more = rows.fillna(""), rows.columns, rows.index.nlevels
+    if not isinstance(rows.index, pd.RangeIndex) and (rows.iloc[:, -more:] == "").all(axis=None):
+        # Rows end in more separators than the header: pandas took their first cells for names.
+        whole = rows.reset_index(allow_duplicates=True).iloc[:, : len(names)].fillna("")
+        rows = whole.set_axis(names, axis=1)
+    rows = rows.set_axis(range(before + 2, before + 2 + len(rows)))
+    rows = rows[(rows != "").any(axis=1)]
     if rows.empty:
         raise ValueError(f"Expected a row for each image in {file}. Received: none.")
-    return rows.fillna("").rename(columns=lambda name: str(name).strip())
+    return rows.rename(columns=lambda name: str(name).strip())
 
 
-def _separator(file: Path) -> str:
+def _layout(file: Path) -> tuple[str, int]:
+    """Return what separates the cells of a table, and how many lines are before its header.
+
+    These are empty, or a spreadsheet's `sep=;`, which names the separator.
+    """
     with file.open(encoding=encoding_of(file), newline="", errors="replace") as lines:
-        head = lines.readline(65536)
-    return max(",;\t|", key=lambda sign: len(next(csv.reader([head], delimiter=sign), [])))
+        before = 0
+        while (head := lines.readline(_MOST_HEAD)) and not head.strip():
+            before += 1
+        named = head.rstrip("\r\n").strip('"')
+    if named in [f"sep={sign}" for sign in DELIMITERS]:
+        return named.removeprefix("sep="), before + 1
+    cells = {sign: next(csv.reader([head], delimiter=sign), []) for sign in DELIMITERS}
+    return max(DELIMITERS, key=lambda sign: len(cells[sign])), before
 
 
 def _columns_of(rows: pd.DataFrame, asked: Mapping[str, str], file: Path) -> dict[str, str]:
@@ -301,6 +319,7 @@ def _refuse_rows(file: Path, wrong: pd.Series, expected: str, texts: pd.Series) 
 
 def _wrong_rows(file: Path, wrong: Sequence[bool], expected: str, texts: pd.Series) -> str:
     numbers = np.flatnonzero(np.asarray(wrong, bool))
-    shown = "; ".join(f"row {number + 2}: {texts.iloc[number]!r}" for number in numbers[:_SHOWN])
+    rows = texts.iloc[numbers[:_SHOWN]].items()
+    shown = "; ".join(f"row {number}: {text!r}" for number, text in rows)
     more = f"; and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
     return f"Expected {expected} in each row of {file}. Received: {shown}{more}."

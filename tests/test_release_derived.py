@@ -74,6 +74,14 @@ def test_a_network_that_is_in_no_run_has_an_8_bit_twin_too(shipped, tmp_path):
     assert not any(row[name] for name in ("network", "data", "data_sha256", "epochs", "minutes"))
 
 
+def test_labels_of_places_are_refused_with_a_model_of_emotions(shipped, tmp_path, capsys):
+    labels = ["--va-labels", str(tmp_path / "labels.csv")]
+    twin = ["quantize", str(shipped.model), "--out", str(tmp_path / "twin"), *labels]
+    for command in (["evaluate", "--model", str(shipped.model), *labels], twin):
+        assert main([*command, "--source", str(shipped.source)]) == 2
+        assert "Received: 'toy', whose task is 'emotion'." in capsys.readouterr().err
+
+
 def test_int8_that_costs_too_much_is_not_deployed(shipped, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("builder_tools.release.quantizing.INT8_LOSS", -2.0)
     arguments = ["quantize", str(shipped.model), "--source", str(shipped.source)]

@@ -190,7 +190,7 @@ def _judge_as_the_card(options: argparse.Namespace, folder: Path, card, data) ->
         metrics_of,
     )
 
-    labels, split = _va_labels(options), options.split or "test"
+    labels, split = _va_labels(options, card), options.split or "test"
     if options.update_card:
         kept = ("against_labels" in affect_of(card, name) for name in ("valid", "test"))
         if labels is None and any(kept):
@@ -240,10 +240,15 @@ def _compare_with_card(card, split: str, metrics: dict, affect: dict) -> int:
     return 0
 
 
-def _va_labels(options: argparse.Namespace):
+def _va_labels(options: argparse.Namespace, card):
     """Return the labels of --va-labels, or None if it is not given."""
     from builder_tools.release import read_label_files
 
+    if options.va_labels and not TASKS[card.task].affect:
+        raise ValueError(
+            "Expected --va-labels with a model of valence and arousal. Received: "
+            f"{card.name!r}, whose task is {card.task!r}."
+        )
     return read_label_files(options.va_labels) if options.va_labels else None
 
 
@@ -314,10 +319,10 @@ def _run_quantize(options: argparse.Namespace) -> None:
     from builder_tools.release import load_data, quantize_model
 
     folder, reading = find_model(options.model), reading_options(options)
-    data = load_data(
-        options.data, options.source, emotions=ModelCard.read(folder).emotions, **reading
-    )
-    card, _ = quantize_model(folder, options.out, data, labels=_va_labels(options))
+    card = ModelCard.read(folder)
+    labels = _va_labels(options, card)
+    data = load_data(options.data, options.source, emotions=card.emotions, **reading)
+    card, _ = quantize_model(folder, options.out, data, labels=labels)
     log_run(card, options.note, options.reports or RUNS)
     print_report(card.metrics["test"], affect_of(card, "test"))
 

@@ -26,6 +26,12 @@ from builder_tools.release.log import read_rows
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """Where `runs/experiments.csv` is written."""
+    monkeypatch.chdir(tmp_path)
+
+
 def test_export_turns_the_checkpoint_into_the_same_model(shipped, tmp_path, capfd):
     arguments = ["export", str(shipped.root / "run/last.keras"), "--out", str(tmp_path / "mine")]
     assert main([*arguments, "--size", "24", "--source", str(shipped.source)]) == 0
@@ -69,7 +75,8 @@ def test_a_network_that_is_in_no_run_has_an_8_bit_twin_too(shipped, tmp_path):
     assert main([*export, *places]) == 0
     twin = ["quantize", plain, "--out", str(tmp_path / "twin"), "--reports", str(reports)]
     assert main([*twin, *places]) == 0
-    (row,) = read_rows(reports / "experiments.csv")
+    (row,) = rows = read_rows(reports / "experiments.csv")
+    assert read_rows(tmp_path / "runs/experiments.csv") == rows, "the log of all runs has it, too"
     assert row["model"] == "twin" and float(row["majority_8_accuracy"]) > 0
     assert not any(row[name] for name in ("network", "data", "data_sha256", "epochs", "minutes"))
 

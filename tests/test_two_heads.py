@@ -230,6 +230,7 @@ def test_the_log_tells_task_labels_and_agreement(study):
 @pytest.mark.parametrize("task", ["both", "va"])
 def test_int8_must_keep_places_too(study, task, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("builder_tools.release.quantizing.INT8_LOSS", 1.0)
+    monkeypatch.chdir(tmp_path)
     arguments = ["quantize", str(study.root / "models" / task), "--source", str(study.source)]
     arguments += ["--reports", str(tmp_path / "reports"), "--out", str(tmp_path / "twin")]
     assert main(arguments) == 0

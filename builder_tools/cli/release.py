@@ -27,14 +27,14 @@ RUNS = Path("runs")
 """Where runs are kept, along with the log of all of them, `experiments.csv`."""
 
 
-def add_reports_option(parser: argparse.ArgumentParser) -> None:
-    """Add --reports."""
+def add_reports_option(parser: argparse.ArgumentParser, more: str = "") -> None:
+    """Add --reports; `more` tells what else it does."""
     parser.add_argument(
         "--reports",
         type=folder_to_write,
         metavar="DIR",
-        help="also add the row of runs/experiments.csv to DIR/experiments.csv, and draw figures "
-        "there (the repository's: reports)",
+        help=f"also add the row of runs/experiments.csv to DIR/experiments.csv{more} "
+        "(the repository's: reports)",
     )
 
 
@@ -323,7 +323,7 @@ def _run_quantize(options: argparse.Namespace) -> None:
     labels = _va_labels(options, card)
     data = load_data(options.data, options.source, emotions=card.emotions, **reading)
     card, _ = quantize_model(folder, options.out, data, labels=labels)
-    log_run(card, options.note, options.reports or RUNS)
+    log_run(card, options.note, RUNS, options.reports)
     print_report(card.metrics["test"], affect_of(card, "test"))
 
 
@@ -361,7 +361,7 @@ def _run_ensemble(options: argparse.Namespace) -> None:
     data = load_data(options.data, options.source, emotions=emotions, **reading)
     joining = {"shares": options.member_shares, "size_px": options.size}
     card, _ = join_models(folders, options.out, data, flip_average=options.flip_average, **joining)
-    log_run(card, options.note, options.reports or RUNS)
+    log_run(card, options.note, RUNS, options.reports)
     print_report(card.metrics["test"], {})
 
 

@@ -38,7 +38,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--models", type=Path, default=Path("saved_models"), help="folder to write models to"
     )
-    add_reports_option(parser)
+    add_reports_option(parser, ", and draw figures there")
     parser.add_argument("--note", default="", help="remark for experiments.csv")
     parser.add_argument(
         "--train-only",

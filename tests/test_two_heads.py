@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,6 +27,7 @@ from builder_tools.inference import Inference
 from builder_tools.networks import NETWORKS
 from builder_tools.release import read_label_files
 from builder_tools.release.affect import class_centres
+from builder_tools.release.teachers import mean_teacher
 from builder_tools.valence_arousal import vote_weighted_anchors
 from builder_tools.valence_arousal.vectors import network_vectors
 
@@ -271,6 +273,25 @@ def test_what_cannot_be_taught_is_refused(study, tmp_path, capsys, task, files, 
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
     assert not list((study.root / "models").glob("refused/*"))
+
+
+@pytest.mark.parametrize("task", ["both", "va"])
+def test_places_are_not_taken_for_emotions(study, task, tmp_path, capsys):
+    """Valence and arousal are as many outputs as two emotions."""
+    run = tmp_path / "run"
+    shutil.copytree(study.root / f"run_{task}", run)
+    data = json.loads((run / "data.json").read_text())
+    count = {"va": 2, "both": 11}[task]
+    data["class_counts"] = {f"mood {number}": 1 for number in range(count)}
+    (run / "data.json").write_text(json.dumps(data))
+    network, out = str(run / "last.keras"), str(tmp_path / "out")
+    asked = ["--out", out, "--size", "24", "--source", str(study.source)]
+    assert main(["export", network, *asked]) == 2
+    assert f"last.keras, whose task is {task!r}" in capsys.readouterr().err
+    names, model = tuple(data["class_counts"]), getattr(study, task)
+    for teacher in (network, str(model)):
+        with pytest.raises(ValueError, match=f"whose task is {task!r}"):
+            mean_teacher([teacher], [1], names, 24)
 
 
 def test_centres_fall_back_on_anchors():

@@ -187,10 +187,11 @@ def _judge_as_the_card(options: argparse.Namespace, folder: Path, card, data) ->
         judge_affect,
         judge_and_write,
         judge_predicted,
+        labels_of,
         metrics_of,
     )
 
-    labels, split = _va_labels(options, card), options.split or "test"
+    labels, split = labels_of(card, options.va_labels), options.split or "test"
     if options.update_card:
         kept = ("against_labels" in affect_of(card, name) for name in ("valid", "test"))
         if labels is None and any(kept):
@@ -238,18 +239,6 @@ def _compare_with_card(card, split: str, metrics: dict, affect: dict) -> int:
     if unseen:
         print(f"Not compared, labels absent: {', '.join(unseen)}", file=sys.stderr)
     return 0
-
-
-def _va_labels(options: argparse.Namespace, card):
-    """Return the labels of --va-labels, or None if it is not given."""
-    from builder_tools.release import read_label_files
-
-    if options.va_labels and not TASKS[card.task].affect:
-        raise ValueError(
-            "Expected --va-labels with a model of valence and arousal. Received: "
-            f"{card.name!r}, whose task is {card.task!r}."
-        )
-    return read_label_files(options.va_labels) if options.va_labels else None
 
 
 def affect_of(card, split: str) -> dict:
@@ -316,11 +305,11 @@ def _quantize_options(parser: argparse.ArgumentParser) -> None:
 def _run_quantize(options: argparse.Namespace) -> None:
     need_study()
     from builder_tools.cards import ModelCard, find_model
-    from builder_tools.release import load_data, quantize_model
+    from builder_tools.release import labels_of, load_data, quantize_model
 
     folder, reading = find_model(options.model), reading_options(options)
     card = ModelCard.read(folder)
-    labels = _va_labels(options, card)
+    labels = labels_of(card, options.va_labels)
     data = load_data(options.data, options.source, emotions=card.emotions, **reading)
     card, _ = quantize_model(folder, options.out, data, labels=labels)
     log_run(card, options.note, RUNS, options.reports)

@@ -9,6 +9,7 @@ from builder_tools.release.affect import (
     VALENCE_AROUSAL,
     format_affect,
     judge_affect,
+    labels_of,
     read_label_files,
 )
 from builder_tools.release.data import load_data
@@ -44,6 +45,7 @@ __all__ = [
     "judge_on",
     "judge_predicted",
     "labelled_set",
+    "labels_of",
     "load_data",
     "log_experiment",
     "metrics_of",

@@ -52,6 +52,21 @@ def read_label_files(paths: Sequence[str | Path]) -> pd.DataFrame:
     return rows
 
 
+def labels_of(card: ModelCard, paths: Sequence[str | Path]) -> pd.DataFrame | None:
+    """Return the labels in files to judge a model against; None without files.
+
+    Raises:
+        FileNotFoundError, ValueError: As in `read_label_files`; also if the model has no outputs
+            for valence and arousal.
+    """
+    if paths and not TASKS[card.task].affect:
+        raise ValueError(
+            "Expected --va-labels with a model of valence and arousal. Received: "
+            f"{card.name!r}, whose task is {card.task!r}."
+        )
+    return read_label_files(paths) if paths else None
+
+
 def labels_record(paths: Sequence[str | Path]) -> dict[str, str]:
     """Return what a card says about its labels: file name -> hash."""
     return {Path(path).name: file_sha256(path) for path in paths}

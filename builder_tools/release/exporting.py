@@ -21,7 +21,11 @@ from builder_tools.media import resize_faces
 from builder_tools.release.data import load_data
 from builder_tools.release.predicting import Predictions, faces_within
 from builder_tools.release.quantizing import quantize_where_it_holds
-from builder_tools.release.run_data import data_of_run, expect_emotions
+from builder_tools.release.run_data import (
+    data_of_run,
+    expect_emotions,
+    expect_emotions_alone,
+)
 from builder_tools.release.run_record import (
     data_record,
     is_run,
@@ -73,8 +77,9 @@ def export_network(
 
     Raises:
         FileExistsError: If the folder is not empty.
-        ValueError: If the file is not a network, or has another number of emotions, or its run
-            has others; with `int8`, if the data set has others; also as in `export_model`.
+        ValueError: If the file is not a network, or one of valence and arousal, or has another
+            number of emotions, or its run has others; with `int8`, if the data set has others;
+            also as in `export_model`.
     """
     from builder_tools.networks import read_network
 
@@ -86,6 +91,7 @@ def export_network(
             "Expected .onnx as the first file of an int8 export: it is what is made into 8 bits. "
             f"Received: {list(suffixes)}."
         )
+    expect_emotions_alone(network)
     table = load_data(data, source, **(reading or {}))
     model = read_network(network)
     learnt = data_of_run(network) if is_run(network) else None

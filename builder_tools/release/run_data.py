@@ -10,7 +10,10 @@ from typing import Any
 from builder_tools.cards import CARD_FILE, ModelCard
 from builder_tools.fields import read_json_object
 from builder_tools.media import replacing
+from builder_tools.tasks import EMOTION
 
+CONFIG_FILE = "config.json"
+"""File in a run's folder that records its configuration."""
 DATA_FILE = "data.json"
 """File in a run's folder that records the data its network learns from; earlier runs lack it."""
 
@@ -72,6 +75,29 @@ def emotions_of(network: Path) -> tuple[str, ...] | None:
         return tuple(record["class_counts"])
     card = card_beside(network)
     return None if card is None else card.emotions
+
+
+def expect_emotions_alone(network: Path) -> None:
+    """Refuse a network that is known to have outputs other than emotions.
+
+    Their number does not tell: valence and arousal are as many as two emotions.
+
+    Args:
+        network: A `.keras` file.
+
+    Raises:
+        ValueError: If so, or a file beside it is damaged.
+    """
+    begun, card = network.with_name(CONFIG_FILE), card_beside(network)
+    task = EMOTION.name if card is None else card.task
+    if begun.is_file():
+        head = read_json_object(begun).get("head")
+        task = head.get("task", task) if isinstance(head, dict) else task
+    if task != EMOTION.name:
+        raise ValueError(
+            f"Expected a network of emotions alone. Received: {network}, whose task is {task!r}. "
+            "Use the model that train made of it."
+        )
 
 
 def expect_emotions(network: Path, emotions: Sequence[str], advice: str) -> None:

@@ -12,10 +12,10 @@ from builder_tools.datasets.identity import data_sha256
 from builder_tools.datasets.table import SPLITS, ImageTable
 from builder_tools.fields import check_keys, read_json_object
 from builder_tools.machine import hardware
-from builder_tools.release.run_data import card_beside
+from builder_tools.release.run_data import CONFIG_FILE, card_beside
 from builder_tools.release.teachers import reservations, teaching_in
 
-CONFIG_FILE, HISTORY_FILE = "config.json", "history.csv"
+HISTORY_FILE = "history.csv"
 
 
 def data_record(table: ImageTable, data: str) -> dict[str, Any]:

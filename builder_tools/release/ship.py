@@ -24,8 +24,8 @@ from builder_tools.release.affect import (
 from builder_tools.release.data import load_data
 from builder_tools.release.exporting import export_run
 from builder_tools.release.finishing import finish_model
-from builder_tools.release.run_data import card_beside, expect_emotions, note_data
-from builder_tools.release.run_record import CONFIG_FILE, data_record, run_record
+from builder_tools.release.run_data import CONFIG_FILE, card_beside, expect_emotions, note_data
+from builder_tools.release.run_record import data_record, run_record
 from builder_tools.release.targets import (
     TEMPERATURES,
     Teaching,

@@ -21,7 +21,7 @@ from builder_tools.decisions import LEAST_PROBABILITY
 from builder_tools.fields import read_json_object
 from builder_tools.media import replacing, resize_faces
 from builder_tools.media.partial import kept_array
-from builder_tools.release.run_data import emotions_of
+from builder_tools.release.run_data import emotions_of, expect_emotions_alone
 
 if TYPE_CHECKING:
     import keras
@@ -265,6 +265,7 @@ def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
     else:
         path = _verified(find_model(name), card, KERAS_FILE)
         own, inside = card.emotions, card.input_size
+    expect_emotions_alone(path)
     network = read_network(path)
     if network.output_shape[-1] != len(own):
         raise ValueError(

@@ -21,10 +21,10 @@ from machine import describe_machine
 
 from builder_tools.assets import asset_path
 from builder_tools.classifier import EmotionClassifier
-from builder_tools.detectors import MediaPipeDetector
+from builder_tools.detectors import MediaPipeDetector, face_frame
 from builder_tools.detectors.mediapipe_import import import_mediapipe, quiet_stderr, without_reports
 from builder_tools.geometry import BUNDLE_FILE, FaceLandmarker, angles_of, landmarker
-from builder_tools.inference import face_square
+from builder_tools.geometry.landmarker import FRAME_TO_WINDOW, IMAGE_TO_WINDOW
 from builder_tools.media import replacing
 from builder_tools.results import DOUBTFUL_TURN_DEG, PITCH_AHEAD_DEG, Box, HeadPose
 
@@ -125,7 +125,7 @@ def _speed_table() -> str:
     task, as_image = _task()
     with MediaPipeDetector() as detector, FaceLandmarker() as cheap, _as_filed() as filed:
         (face,) = detector.detect(image)
-        square = face_square(face.box, detector)
+        square = face_frame(face.box, detector)
         x1, y1, x2, y2 = (int(value) for value in square.scale(1.6).round().xyxy)
         crop = np.ascontiguousarray(image[y1:y2, x1:x2])
         classifier = EmotionClassifier()
@@ -164,7 +164,7 @@ def _nearness(*sets: Faces) -> str:
     apart, moved = [], []
     with FaceLandmarker() as cheap, _as_filed() as filed:
         for faces in sets:
-            for image in faces.images:
+            for image in faces.views:
                 square = Box(0, 0, image.shape[1], image.shape[0])
                 ours, theirs = (one.look(image, square)[0] for one in (cheap, filed))
                 if ours is None or theirs is None:
@@ -188,12 +188,13 @@ def _agreement(*sets: Faces) -> str:
     parts, missed = [], 0
     with FaceLandmarker() as ours:
         for faces in sets:
-            for image in faces.images[:: max(len(faces.images) // COMPARED, 1)]:
+            for image in faces.views[:: max(len(faces.views) // COMPARED, 1)]:
                 side = image.shape[0]
                 border = side // 2
                 framed = cv2.copyMakeBorder(image, *(border,) * 4, cv2.BORDER_REPLICATE)
                 told = task.detect(as_image(framed))
-                square = Box(border, border, border + side, border + side)
+                whole = Box(border, border, border + side, border + side)
+                square = whole.scale(IMAGE_TO_WINDOW / FRAME_TO_WINDOW)  # a view as in use
                 found, _ = ours.look(framed, square)
                 if found is None or not told.face_landmarks:
                     missed += 1

@@ -30,9 +30,9 @@ from builder_tools.classical.models import stratified_folds
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.ferplus import load_ferplus
 from builder_tools.datasets.labels import LEFT_OUT, majority_eight_labels, nine_class_labels
-from builder_tools.detectors import MediaPipeDetector
+from builder_tools.detectors import MediaPipeDetector, face_frame, face_square
 from builder_tools.emotions import FERPLUS_EIGHT, NINE_EMOTIONS
-from builder_tools.inference import face_square
+from builder_tools.geometry.landmarker import FRAME_TO_WINDOW, IMAGE_TO_WINDOW
 from builder_tools.media import read_image
 from builder_tools.rest import FLOOR, RestingFace
 from builder_tools.results import crop
@@ -72,7 +72,8 @@ class Faces:
 
     Args:
         name: Name of the set.
-        images: RGB uint8, framed as in FER2013.
+        images: RGB uint8, as the network reads them.
+        views: The same faces with as much around them as the landmarker looks at in use.
         labels: Labels into the nine emotions; -1 for faces not judged.
         persons: Person in each image; None if unknown.
         features: Output of `BlendshapeFeatures`, `(n, 57)`.
@@ -80,6 +81,7 @@ class Faces:
 
     name: str
     images: list[np.ndarray] | np.ndarray
+    views: list[np.ndarray] | np.ndarray
     labels: np.ndarray
     persons: np.ndarray | None
     features: np.ndarray
@@ -116,22 +118,26 @@ def ferplus_faces(split: str, folder: Path) -> Faces:
         labels = np.where(eight == LEFT_OUT, LEFT_OUT, ours[eight])
     features = cached_features(BlendshapeFeatures(), part.images, folder, n_jobs=1)
     rgb = np.repeat(part.images[..., None], 3, axis=3)
-    return Faces(f"FER+ {split}", rgb, labels, None, features)
+    return Faces(f"FER+ {split}", rgb, rgb, labels, None, features)
 
 
 def dev_faces(name: str, path: Path) -> Faces:
-    """Return a development set; posed faces are cropped as the detector finds them."""
+    """Return a development set; posed faces are cut out where the detector finds them."""
     with zipfile.ZipFile(path) as archive:
         rows = list(csv.DictReader(io.StringIO(archive.read("labels.csv").decode())))
         images = [read_image(archive.read(row["file"])) for row in rows]
+    views = list(images)
     if name == "posed":
         with MediaPipeDetector() as detector:
             for number, image in enumerate(images):
                 if found := detector.detect(image):
-                    images[number] = crop(image, face_square(found[0].box, detector))
-    features = np.concatenate([BlendshapeFeatures().transform(image[None]) for image in images])
+                    box = found[0].box
+                    images[number] = crop(image, face_square(box, detector))
+                    view = face_frame(box, detector).scale(FRAME_TO_WINDOW / IMAGE_TO_WINDOW)
+                    views[number] = crop(image, view)
+    features = np.concatenate([BlendshapeFeatures().transform(view[None]) for view in views])
     labels = np.array([NINE_EMOTIONS.label(row["emotion"]) for row in rows])
-    return Faces(name, images, labels, np.array([row["person"] for row in rows]), features)
+    return Faces(name, images, views, labels, np.array([row["person"] for row in rows]), features)
 
 
 @dataclass(frozen=True)

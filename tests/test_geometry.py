@@ -20,7 +20,8 @@ from builder_tools.geometry import (
     read_bundle,
 )
 from builder_tools.geometry.graph import filled, without_unread_rows
-from builder_tools.geometry.landmarker import SUBSET
+from builder_tools.geometry.landmarker import FRAME_SHIFT_Y, FRAME_TO_WINDOW, SUBSET, WINDOW
+from builder_tools.inference import Inference
 from builder_tools.results import PITCH_AHEAD_DEG, Box, Face, FaceEmotion, HeadPose
 
 SQUARE = Box(165, 66, 284, 185)
@@ -99,6 +100,23 @@ def test_geometry_of_a_real_face(landmarker, astronaut) -> None:
     assert SQUARE.x1 < nose[0] < SQUARE.x2 and SQUARE.y1 < nose[1] < SQUARE.y2
 
 
+@pytest.mark.parametrize("name", ["mediapipe", "yunet"])
+def test_landmarks_stay_when_looked_at_again(landmarker, astronaut, needs_detector, name) -> None:
+    """As of other looks, each framed by the landmarks of the one before, as MediaPipe follows."""
+    needs_detector(name)
+    with Inference(geometry=True, detector=name, show_state_mode="none") as inference:
+        (face,) = inference.analyse_image(astronaut).faces
+    points = found = face.geometry.landmarks_px[:, :2]
+    for _ in range(4):
+        low, high = points.min(axis=0), points.max(axis=0)
+        around = Box(*low.tolist(), *high.tolist()).square().scale(WINDOW / FRAME_TO_WINDOW)
+        around = around.shift(0, -FRAME_SHIFT_Y * around.height)
+        again, _ = landmarker.look(astronaut, around)
+        points = again.landmarks_px[:, :2]
+    eyes = np.linalg.norm(points[33] - points[263])
+    assert np.linalg.norm(found - points, axis=1).mean() < 0.012 * eyes
+
+
 def test_as_mediapipes_own_task(landmarker, astronaut, needs_detector) -> None:
     needs_detector("mediapipe")
     from builder_tools.assets import asset_path
@@ -122,7 +140,7 @@ def test_as_mediapipes_own_task(landmarker, astronaut, needs_detector) -> None:
     assert [one.category_name for one in told.face_blendshapes[0]] == list(BLENDSHAPES)
     assert np.abs(np.array(list(found.blendshapes.values())) - scores).max() < 0.15
     pose = angles_of(np.array(told.facial_transformation_matrixes[0])[:3, :3])
-    assert tuple(found.pose_deg) == pytest.approx(tuple(pose), abs=2)
+    assert tuple(found.pose_deg) == pytest.approx(tuple(pose), abs=3)  # as of a nearby camera
 
 
 @pytest.mark.parametrize(("name", "cheaper"), CHEAPER.items())

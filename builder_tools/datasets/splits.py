@@ -147,9 +147,7 @@ class _Plan:
     def check_classes(self) -> None:
         """Log which classes stay in train; refuse a table with only such classes."""
         count = np.bincount(self.labels, minlength=len(self.table.emotions))
-        few = {
-            self.table.emotions[label]: int(count[label]) for label in self.few.nonzero()[0]
-        }
+        few = {self.table.emotions[label]: int(count[label]) for label in self.few.nonzero()[0]}
         people = ", and all images of one person," if self.are_people else ""
         if few and len(few) == np.count_nonzero(count):
             raise ValueError(

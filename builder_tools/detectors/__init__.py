@@ -9,7 +9,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from builder_tools.detectors.base import DETECTOR_ERRORS, DETECTOR_FAILED, FaceDetector, face_square
+from builder_tools.detectors.base import (
+    DETECTOR_ERRORS,
+    DETECTOR_FAILED,
+    FaceDetector,
+    face_frame,
+    face_square,
+)
 
 if TYPE_CHECKING:
     from builder_tools.detectors.mediapipe import MediaPipeDetector
@@ -23,6 +29,7 @@ __all__ = [
     "FaceDetector",
     "MediaPipeDetector",
     "detector_class",
+    "face_frame",
     "face_square",
     "make_detector",
 ]

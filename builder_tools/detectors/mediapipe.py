@@ -80,8 +80,8 @@ class MediaPipeDetector(BaseDetector):
         FileNotFoundError: If the model file is not available; says what was tried.
     """
 
-    # Framed as in FER2013: 1.12 and -0.02 (crop_margin.py). Most accurate on three data sets, by a
-    # narrow margin (crop_accuracy.py, reports/crops.md):
+    frame: ClassVar[tuple[float, float]] = 1.12, -0.02  # as in FER2013 (crop_margin.py)
+    # Most accurate on three data sets, by a narrow margin (crop_accuracy.py, reports/crops.md):
     crop_scale: ClassVar[float] = 1.06
     crop_shift_y: ClassVar[float] = -0.1
     sure_score: ClassVar[float | None] = QUICK_SCORE

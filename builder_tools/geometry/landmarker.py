@@ -31,14 +31,16 @@ FOUND_FROM = 0.5
 """Least presence that counts as a face."""
 WINDOW = 1.5
 """Side of the network's view relative to the longer side of the landmarks' box."""
-SQUARE_TO_WINDOW = 1.2
-"""The same relative to the side of a face framed as in FER2013."""
-SQUARE_SHIFT_Y = 0.04
+FRAME_TO_WINDOW = 1.4
+"""The same relative to the side of a face framed as in FER2013 (reports/geometry.md)."""
+IMAGE_TO_WINDOW = 1.2
+"""The largest view relative to the shorter side of the image: repeated edges show no face."""
+FRAME_SHIFT_Y = 0.04
 """How much lower its centre is, relative to the side of that square."""
 SAME_ROLL_DEG = 12.0
 SAME_PLACE = 0.12
 """Relative to the side of the window."""
-SAME_SIDE = 1.25
+SAME_SIDE = 1.2
 """Landmarks that rotate, move or resize the window by more than this get a second look."""
 AVX_512 = 13
 """OpenCV's number for the processor feature AVX-512 (registers of 512 bits)."""
@@ -95,7 +97,7 @@ class FaceLandmarker:
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.
-            square: The face, framed as in FER2013 (`inference.face_square`).
+            square: The face, framed as in FER2013 (`detectors.face_frame`).
             roll_deg: How far the face is tilted to the right of the image, if known; for large
                 angles, this saves the second look.
 
@@ -116,8 +118,9 @@ class FaceLandmarker:
         self, image_rgb: np.ndarray, square: Box, roll_deg: float
     ) -> tuple[np.ndarray, float]:
         """Return landmarks and presence from the best of up to three looks."""
-        centre = square.shift(0, SQUARE_SHIFT_Y * square.height).centre
-        window = _Window(centre, square.width * SQUARE_TO_WINDOW, roll_deg)
+        centre = square.shift(0, FRAME_SHIFT_Y * square.height).centre
+        side_px = min(FRAME_TO_WINDOW * square.width, IMAGE_TO_WINDOW * min(image_rgb.shape[:2]))
+        window = _Window(centre, side_px, roll_deg)
         landmarks, presence = self._find(image_rgb, window)
         better = _window_of(landmarks)
         if presence >= FOUND_FROM and window.is_like(better):

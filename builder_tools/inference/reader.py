@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from builder_tools.classifier import EmotionClassifier
-from builder_tools.detectors import FaceDetector, face_square
+from builder_tools.detectors import FaceDetector, face_frame, face_square
 from builder_tools.detectors.turning import turned_back
 from builder_tools.emotions import EmotionSet
 from builder_tools.fields import checked_part, is_number, is_table, is_text
@@ -114,7 +114,7 @@ def face_shapes(
     return [
         landmarker.look(
             image_rgb,
-            face_square(face.box, detector, face.turned_deg),
+            face_frame(face.box, detector, face.turned_deg),
             roll_deg=face.turned_deg if face.roll_deg is None else face.roll_deg,
         )
         for face in faces

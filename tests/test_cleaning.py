@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -232,11 +233,10 @@ class _BreaksOn(FakeDetector):
 
     def __init__(self, call: int, error: BaseException) -> None:
         super().__init__()
-        self._call, self._error, self._calls = call, error, 0
+        self._call, self._error, self._calls = call, error, itertools.count(1)
 
     def detect(self, image_rgb: np.ndarray) -> list[Face]:
-        self._calls += 1
-        if self._calls == self._call:
+        if next(self._calls) == self._call:
             raise self._error
         return super().detect(image_rgb)
 
@@ -250,12 +250,14 @@ def test_the_row_of_an_image_that_is_cut_short_says_so(tmp_path: Path) -> None:
     assert row.reason.startswith("it is cut short or damaged; about ")
 
 
-def test_image_at_which_the_detector_fails_stops_nothing(tmp_path: Path) -> None:
-    root = class_folders(tmp_path / "raw")
-    report = clean(root, tmp_path / "out", detector=_BreaksOn(3, RuntimeError("no memory")))
+def test_image_at_which_the_detector_fails_stops_nothing(tmp_path: Path, caplog) -> None:
+    root, detector = class_folders(tmp_path / "raw"), _BreaksOn(3, RuntimeError("no memory"))
+    report = clean(root, tmp_path / "out", detector=detector)
     assert report.num_kept == 7
     row = row_of(report, "happy/2.png")
     assert (row.status, row.error) == ("unreadable", "the detector failed: no memory")
+    clean(root, tmp_path / "out", detector=detector)
+    assert "by now" not in caplog.text, "it could be read all along"
 
 
 @pytest.mark.parametrize(

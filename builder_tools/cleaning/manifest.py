@@ -14,6 +14,7 @@ from builder_tools.cleaning.judging import Fault, Look
 from builder_tools.cleaning.sources import RawImage
 from builder_tools.csv_files import any_name_in_tables, write_table
 from builder_tools.datasets.made_images import ORIGIN_COLUMNS
+from builder_tools.detectors import DETECTOR_FAILED
 from builder_tools.media.images import can_be_read
 
 _logger = logging.getLogger(__name__)
@@ -79,8 +80,16 @@ class CleaningReport:
 
 
 def tell_what_can_be_read_by_now(images: Sequence[RawImage], report: CleaningReport) -> None:
-    """Log how many images that were unreadable in a finished run can be read by now, if any."""
-    failed = set(report.with_status("unreadable")["image_path"])
+    """Log how many images that could not be read in a finished run can be by now, if any.
+
+    Those at which the detector failed could be read all along.
+    """
+    rows = report.with_status("unreadable")
+    failed = {
+        name
+        for name, error in zip(rows["image_path"], rows["error"], strict=True)
+        if not error.startswith(DETECTOR_FAILED)
+    }
     count = sum(image.name in failed and can_be_read(image.path) for image in images)
     if count:
         _logger.warning(

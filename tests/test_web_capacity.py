@@ -361,3 +361,28 @@ def test_others_are_answered_while_a_detector_is_loaded_or_fetched(make_client, 
             go_on.set()
         assert first.result(60).status_code == 200
         assert ask("?detector=haar").status_code == 200
+
+
+def test_others_are_answered_while_a_camera_learns_a_rest_with_a_model_being_loaded(
+    make_client, engine, photo, monkeypatch
+):
+    loading, go_on = threading.Event(), threading.Event()
+
+    def slow(*given, **options):
+        loading.set()
+        go_on.wait(20)
+        return made(*given, **options)
+
+    client, _ = make_client()
+    made = engine_module.EmotionClassifier
+    monkeypatch.setattr(engine_module, "EmotionClassifier", slow)
+    monkeypatch.setattr(engine, "close", lambda: None)  # other tests use it, too
+    with client, client.websocket_connect("ws://127.0.0.1/api/camera?model=tiny") as camera:
+        camera.send_text("look_neutral")
+        camera.send_bytes(struct.pack("<I", 1) + photo)
+        assert loading.wait(60)
+        began_s = time.monotonic()
+        assert client.get("/health").status_code == 200
+        assert time.monotonic() - began_s < 15
+        go_on.set()
+        assert "faces" in camera.receive_json()

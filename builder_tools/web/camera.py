@@ -106,7 +106,7 @@ class Cameras:
             try:
                 if slot.begins_rest:
                     slot.begins_rest = False
-                    state.rests = self._rests(choice)
+                    state.rests = await run_in_threadpool(self._rests, choice)
                 time_s = time.monotonic() - begin_s
                 answer = await run_in_threadpool(self._answer, data, choice, state, time_s)
             except Refused as error:

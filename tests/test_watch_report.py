@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from test_watch import BERLIN, made_visit, postgres, server, sighting  # noqa: F401
 
 from builder_tools.watch.database import Database, DatabaseError
+from builder_tools.watch.engines import BUSY_S, engine_of
 from builder_tools.watch.report import figures
 
 
@@ -97,3 +98,14 @@ def test_a_database_that_never_answers_is_not_waited_for(monkeypatch):
         address = f"postgresql+psycopg://me@127.0.0.1:{silent.getsockname()[1]}/x"
         with pytest.raises(DatabaseError, match="timeout"):
             Database(address, BERLIN)
+
+
+def test_a_database_whose_machine_is_gone_is_not_waited_for():
+    """If all that was sent has arrived, only keepalives tell: after two hours, by default."""
+    pytest.importorskip("psycopg")
+    engine, asked = engine_of("postgresql+psycopg://me@127.0.0.1:1/x?keepalives_interval=1"), {}
+    sa.event.listen(engine, "do_connect", lambda *given: asked.update(given[-1]))
+    with pytest.raises(sa.exc.OperationalError):
+        engine.connect()
+    assert 0 < asked["keepalives_idle"] < asked["tcp_user_timeout"] / 1000 == BUSY_S
+    assert asked["keepalives_interval"] == "1", "whoever asks for another gets it"

@@ -180,6 +180,25 @@ def test_a_database_that_is_down_for_a_while_loses_and_doubles_nothing(
     assert any("can be used again" in one for one in said)
 
 
+def test_a_database_that_is_still_waited_for_is_not_said_to_be_well(
+    tmp_path, face_film, monkeypatch
+):
+    """A server may accept everything and answer nothing; no limit of a driver's ends that."""
+    clock_s, told = [0.0], []
+    monkeypatch.setattr(service, "_clock_s", lambda: clock_s[0])
+    running = watch(Database(str(tmp_path / "v.db"), BERLIN), face_film)
+
+    def slow(self, *what):
+        for passed_s in (10.0, 20.0):
+            clock_s[0] += passed_s
+            told.append(running.health()["database"])
+
+    monkeypatch.setattr(Database, "write", slow)
+    running.run(lambda: False)
+    assert told == ["ok", "The database has not answered for 30 s."]
+    assert running.health()["database"] == "ok"
+
+
 def test_a_database_file_that_is_moved_is_told_of_and_written_to_once_it_is_back(
     tmp_path, face_film, monkeypatch
 ):

@@ -1,6 +1,7 @@
 """Connections to the database of visits, and what goes wrong with them, in sentences.
 
-Nothing waits for a database longer than `BUSY_S`: a service has its cameras to watch.
+Nobody waits longer than `BUSY_S` for a lock, a connection or a machine that is gone: a service has
+its cameras to watch.
 """
 
 from __future__ import annotations
@@ -32,7 +33,13 @@ def engine_of(url: str) -> sa.Engine:
     try:
         parts = sa.make_url(address)
         is_psycopg = parts.drivername.endswith("+psycopg")
-        limits = {"connect_timeout": round(BUSY_S), "tcp_user_timeout": round(1000 * BUSY_S)}
+        limits = {
+            "connect_timeout": round(BUSY_S),
+            "tcp_user_timeout": round(1000 * BUSY_S),
+            # A machine that is gone is noticed also if it had received all that was sent.
+            "keepalives_idle": round(BUSY_S / 2),
+            "keepalives_interval": round(BUSY_S / 2),
+        }
         own = {name: limits[name] for name in limits if is_psycopg and name not in parts.query}
         engine = sa.create_engine(parts, pool_pre_ping=True, connect_args=own)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:

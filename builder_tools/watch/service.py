@@ -96,6 +96,7 @@ class Watch:
         self._news = threading.Condition()
         self._workers = workers or os.cpu_count() or 1
         self._trouble = ""
+        self._asked_s: float | None = None
         self._left: list[dict[str, Any]] = []
         names = [camera.name for camera in site.cameras]
         database.record(Rules(site.minimum_group, site.zone), names, _now())
@@ -136,8 +137,11 @@ class Watch:
 
     def health(self) -> dict[str, Any]:
         """Return the state of the cameras and the database, as plain values."""
+        asked_s, trouble = self._asked_s, self._trouble  # the other thread sets both
+        if asked_s is not None and (silent_s := self._now_s() - asked_s) > STALE_S:
+            trouble = f"The database has not answered for {silent_s:.0f} s."
         return {
-            "database": self._trouble or "ok",
+            "database": trouble or "ok",
             "cameras": [self._state(w) for w in self._watched],
         }
 
@@ -271,12 +275,15 @@ class Watch:
         """
         done, troubles = [], []
         for work in works:
+            self._asked_s = self._now_s()
             try:
                 work()
                 done.append(True)
             except DatabaseError as error:
                 done.append(False)
                 troubles.append(str(error))
+            finally:
+                self._asked_s = None
         trouble = next(iter(troubles), "")
         if trouble and trouble != self._trouble:
             logger.error("%s Visits are kept in memory meanwhile.", trouble)

@@ -11,7 +11,8 @@ import pytest
 from conftest import wait_until
 
 from builder_tools.media import CameraReader
-from builder_tools.media.connections import camera_name, camera_of
+from builder_tools.media.addresses import camera_name
+from builder_tools.media.connections import camera_of
 
 PATIENCE_S = 30.0
 """Far more than anything here takes, even on a busy machine."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
 import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -125,3 +127,23 @@ def test_names_that_look_like_addresses(tmp_path, monkeypatch):
         os.replace("film.mp4", name)
         assert len(read(name)[1]) == 3
         os.replace(name, "film.mp4")
+
+
+def test_what_is_said_of_an_address_holds_no_password(tmp_path, caplog):
+    film = encode(tmp_path / "film.ts", [grey(90)] * 50, format="mpegts")
+    film.write_bytes(film.read_bytes()[:-2000] + bytes(2000))
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    host = f"127.0.0.1:{server.server_port}"
+    try:
+        reader, _ = read(f"http://{host}/film.ts?password=secret")
+        assert reader.warning.startswith(f"http://{host}/film.ts?***: ")
+        with pytest.raises(ValueError, match="404") as none:
+            VideoReader(f"http://me:secret@{host}/user=me_password=secret.mp4?password=secret")
+    finally:
+        server.shutdown()
+        server.server_close()
+    with pytest.raises(OSError, match="Connection refused") as refused:
+        VideoReader(f"http://{host}/film.ts?password=secret")
+    assert "secret" not in f"{none.value} {refused.value} {caplog.text}"

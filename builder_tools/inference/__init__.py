@@ -57,8 +57,8 @@ from builder_tools.inference.stream import (
 )
 from builder_tools.inference.threads import DetectorPool
 from builder_tools.media import Frame, read_image
+from builder_tools.media.addresses import camera_name
 from builder_tools.media.budget import BYTES_PER_WORKER, Budget
-from builder_tools.media.connections import camera_name
 from builder_tools.media.guarding import check_outputs
 from builder_tools.media.images import name_of
 from builder_tools.rest import RestingFace

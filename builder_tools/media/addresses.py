@@ -5,6 +5,7 @@ Fetching is bounded in size and time.
 
 from __future__ import annotations
 
+import re
 import time
 
 from builder_tools.media.limits import ImageError, ImageLimits
@@ -52,6 +53,20 @@ def without_file_scheme(source: str) -> str:
             "Try its path alone."
         )
     return unquote(slash + path, errors="surrogateescape")
+
+
+def camera_name(camera: int | str) -> str:
+    """Return the name of a camera, or of a film, for messages: an address without its passwords.
+
+    Cameras take them before the host, in the query (`?user=me&password=...`) or in the path
+    (`/user=me_password=..._channel=1`), under names of their own.
+    """
+    if isinstance(camera, int):
+        return f"camera {camera}"
+    if "://" not in camera:
+        return camera
+    path, mark, _ = re.sub(r"//[^/?#]*@", "//***@", camera).partition("?")
+    return re.sub(r"=[^/]+", "=***", path) + (mark and "?***")
 
 
 def fetch_image(address: str, limits: ImageLimits) -> bytes:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from builder_tools.media.addresses import camera_name
 from builder_tools.media.connections import (
     Connection,
-    camera_name,
     camera_of,
     connect,
     no_camera_message,

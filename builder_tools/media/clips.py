@@ -62,7 +62,7 @@ class ClipReader(VideoReader):
             if shown is None:
                 shown = following
             if shown is None:
-                raise ValueError(f"No image of {self.source!r} at {time_s:.3f} s.")
+                raise ValueError(f"No image of {self._name!r} at {time_s:.3f} s.")
             image = self._to_rgb(shown) if image is None else image
             yield image
 
@@ -81,11 +81,11 @@ class ClipReader(VideoReader):
             yield from self._decoded_anew()
             return
         place = max(time_s, 0.0) + self.start_s
-        with explained(self.source):
+        with explained(self._name):
             self._container.seek(round(place / self._stream.time_base), stream=self._stream)
         try:
             for image in decode_past_damage(
-                self._container, self._stream, self._count_damage, self.source
+                self._container, self._stream, self._count_damage, self._name
             ):
                 if image.time is not None:
                     yield image

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from builder_tools.media.addresses import camera_name
 from builder_tools.media.pyav import (
     decode_past_damage,
     explained,
@@ -74,20 +74,6 @@ def connect(camera: int | str, timeout_s: float) -> Connection:
     if isinstance(camera, str) and "://" in camera:
         return _AddressConnection(camera, timeout_s)
     return _DeviceConnection(camera)
-
-
-def camera_name(camera: int | str) -> str:
-    """Return the camera's name for messages, without the passwords of an address.
-
-    Cameras take them before the host, in the query (`?user=me&password=...`) or in the path
-    (`/user=me_password=..._channel=1`), under names of their own.
-    """
-    if isinstance(camera, int):
-        return f"camera {camera}"
-    if "://" not in camera:
-        return camera
-    path, mark, _ = re.sub(r"//[^/?#]*@", "//***@", camera).partition("?")
-    return re.sub(r"=[^/]+", "=***", path) + (mark and "?***")
 
 
 def no_camera_message(camera: int | str, reason: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from builder_tools.media.addresses import camera_name
 from builder_tools.media.animations import animation_as_video
 from builder_tools.media.pipes import Interrupted, Pipe
 
@@ -108,7 +109,7 @@ def open_input(source: str | Pipe, **options: Any) -> InputContainer:
     """
     av = import_av()
     if isinstance(source, str) and "://" in source:
-        with explained(source):
+        with explained(camera_name(source)):
             return av.open(source, metadata_errors="replace", **options)
     options["options"] = {"format_whitelist": _whitelist(), **options.get("options", {})}
     if isinstance(source, Pipe):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from builder_tools.media.addresses import without_file_scheme
+from builder_tools.media.addresses import camera_name, without_file_scheme
 from builder_tools.media.arrays import over_white
 from builder_tools.media.frame import Frame, fitted
 from builder_tools.media.own_process import OwnProcess
@@ -78,6 +78,7 @@ class VideoReader:
                 "Save it to a file first, or give its images to analyse_image one by one."
             )
         self.source = without_file_scheme(os.fspath(source))
+        self._name = camera_name(self.source)
         self.warning: str | None = None
         self._owner = OwnProcess("a video", "Open it there by itself.")
         self.opened: str | Pipe = self.source
@@ -97,19 +98,19 @@ class VideoReader:
             raise
 
     def _open_stream(self) -> None:
-        self._stream = video_stream_of(self._container, self.source)
+        self._stream = video_stream_of(self._container, self._name)
         self._damaged = self._discarded = 0
         self._reformatter = import_av().video.reformatter.VideoReformatter()
         decoded = self._decode()
         first = next(decoded, None)
         if first is None:
-            raise ValueError(f"Not one image of the video {self.source!r} could be decoded.")
+            raise ValueError(f"Not one image of the video {self._name!r} could be decoded.")
         self.start_s, self._is_timed = first.time or 0.0, first.time is not None
         rate, guessed = self._stream.average_rate, self._stream.guessed_rate
         if not rate or (guessed and rate > 2 * guessed):  # raw DV gives clock ticks
             rate = guessed
         if not rate:
-            _logger.warning("%s names no frame rate; %s is assumed.", self.source, DEFAULT_FPS)
+            _logger.warning("%s names no frame rate; %s is assumed.", self._name, DEFAULT_FPS)
         self.fps = float(rate or DEFAULT_FPS)
         self.duration_s = None
         if self._stream.duration is not None:
@@ -119,7 +120,7 @@ class VideoReader:
         self.has_audio = bool(known_streams(self._container.streams.audio))
         self._matrix = _display_matrix(first)
         self._shown_size = square_size(first, self._stream)
-        check_video_size(self._shown_size, self.source)
+        check_video_size(self._shown_size, self._name)
         turned = self._matrix[0, 0] == 0
         self.size = self._shown_size[::-1] if turned else self._shown_size
         self._frames = self._to_frames(itertools.chain([first], decoded))
@@ -153,10 +154,10 @@ class VideoReader:
     def _decode(self) -> Iterator[VideoFrame]:
         try:
             yield from decode_past_damage(
-                self._container, self._stream, self._count_damage, self.source
+                self._container, self._stream, self._count_damage, self._name
             )
         except OSError as error:
-            _logger.debug("%s stops with %s", self.source, error)
+            _logger.debug("%s stops with %s", self._name, error)
             self._damaged += 1
 
     def _count_damage(self, parts: int) -> None:
@@ -168,7 +169,7 @@ class VideoReader:
             try:
                 image = self._to_rgb(decoded)
             except ValueError as error:
-                _logger.debug("%s: a decoded cannot be shown: %s", self.source, error)
+                _logger.debug("%s: a decoded cannot be shown: %s", self._name, error)
                 self._damaged += 1
                 continue
             index += 1
@@ -190,7 +191,7 @@ class VideoReader:
         """
         own = square_size(decoded, self._stream)
         kind = "rgba" if any(part.is_alpha for part in decoded.format.components) else "rgb24"
-        with explained(self.source):
+        with explained(self._name):
             converted = self._reformatter.reformat(decoded, *own, kind, threads=1).to_ndarray()
         image = converted.copy() if kind == "rgb24" else over_white(converted)
         return _turn(fitted(image, self._shown_size), self._matrix)
@@ -213,7 +214,7 @@ class VideoReader:
             found.append(f"its header promises {promised_s:.1f} s")
         if found:
             self.warning = (
-                f"{self.source}: {read} images ({end_s:.1f} s) could be read; {', '.join(found)}."
+                f"{self._name}: {read} images ({end_s:.1f} s) could be read; {', '.join(found)}."
             )
             _logger.warning("%s", self.warning)
 

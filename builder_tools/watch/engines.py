@@ -13,7 +13,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from builder_tools.media.connections import camera_name
+from builder_tools.media.addresses import camera_name
 
 BUSY_S = 10.0
 """How long to wait for another writer or reader that locks the database, and for a connection."""

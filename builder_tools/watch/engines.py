@@ -32,7 +32,7 @@ def engine_of(url: str) -> sa.Engine:
     address = url if "://" in url else sa.URL.create("sqlite", database=url)
     try:
         parts = sa.make_url(address)
-        is_psycopg = parts.drivername.endswith("+psycopg")
+        is_libpq = parts.get_driver_name() in ("psycopg", "psycopg2")  # also if none is named
         limits = {
             "connect_timeout": round(BUSY_S),
             "tcp_user_timeout": round(1000 * BUSY_S),
@@ -40,7 +40,7 @@ def engine_of(url: str) -> sa.Engine:
             "keepalives_idle": round(BUSY_S / 2),
             "keepalives_interval": round(BUSY_S / 2),
         }
-        own = {name: limits[name] for name in limits if is_psycopg and name not in parts.query}
+        own = {name: limits[name] for name in limits if is_libpq and name not in parts.query}
         engine = sa.create_engine(parts, pool_pre_ping=True, connect_args=own)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         # A ValueError is of the port, which is the end of a password that contains an "@".

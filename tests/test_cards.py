@@ -191,13 +191,18 @@ def test_own_models_are_found_after_the_shipped_ones(roots, tmp_path, monkeypatc
     assert [card.name for card in list_models()] == ["both", "hers", "mine"]
 
 
-def test_a_model_in_a_folder_of_another_name_is_listed_by_the_name_it_is_found_by(roots, tmp_path):
+def test_a_model_in_a_folder_of_another_name_is_listed_by_the_name_it_is_found_by(
+    roots, tmp_path, capsys
+):
     """Its card still says how it was called when it was exported."""
     put(roots[0], "tiny")
     put(tmp_path / "saved_models", "tiny")
     (tmp_path / "saved_models" / "tiny").rename(tmp_path / "saved_models" / "mine")
     assert [card.name for card in list_models()] == ["mine", "tiny"]
     assert all(find_model(card.name).name == card.name for card in list_models())
+    assert main(["models", "mine"]) == 0 and "# Model `mine`" in capsys.readouterr().out
+    assert main(["models", str(tmp_path / "saved_models" / "mine")]) == 0
+    assert "# Model `tiny`" in capsys.readouterr().out, "a folder's card as it is"
 
 
 def test_models_are_found_without_a_home_and_a_current_folder(roots, monkeypatch):

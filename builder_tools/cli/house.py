@@ -48,11 +48,12 @@ def _run_models(options: argparse.Namespace) -> None:
     from builder_tools.card_text import card_markdown
     from builder_tools.cards import DEFAULT_MODEL, ModelCard, find_model, list_models
 
+    cards = list_models()
     if options.name:
-        card = ModelCard.read(find_model(options.name))
+        named = {card.name: card for card in cards}
+        card = named.get(options.name) or ModelCard.read(find_model(options.name))
         print(json.dumps(asdict(card), indent=2) if options.json else card_markdown(card))
         return
-    cards = list_models()
     if options.json:
         print(json.dumps([asdict(card) for card in cards], indent=2))
         return

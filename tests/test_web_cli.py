@@ -75,6 +75,16 @@ def test_a_number_of_images_that_is_none_is_refused(images, capsys):
     assert f"expected a whole number >= 1, received '{images}'" in capsys.readouterr().err
 
 
+def test_a_wrong_limit_in_the_environment_is_refused_at_the_start(monkeypatch, tmp_path):
+    """Every batch was answered with an error from inside."""
+    pytest.importorskip("fastapi")
+    from builder_tools.web.server import WebSettings, create_app
+
+    monkeypatch.setenv("BUILDER_TOOLS_MAX_SIDE", "many")
+    with pytest.raises(RuntimeError, match="BUILDER_TOOLS_MAX_SIDE"):
+        create_app(WebSettings(), tmp_path, engine=object())
+
+
 def test_the_server_answers_and_leaves_nothing_when_it_is_ended(server, tmp_path):
     httpx = pytest.importorskip("httpx")
     process, address = server

@@ -21,6 +21,7 @@ from fastapi.staticfiles import StaticFiles
 from builder_tools import __version__
 from builder_tools.detectors import DEFAULT_DETECTOR
 from builder_tools.fields import check_types
+from builder_tools.media.limits import image_limits
 from builder_tools.web import need_web
 from builder_tools.web.api import add_api
 from builder_tools.web.api_jobs import add_jobs
@@ -138,8 +139,10 @@ def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None
         ImportError: If the page's packages are not installed.
         ValueError, FileNotFoundError: If the model, the detector or the site cannot be loaded.
         OSError: If the site's database cannot be used.
+        RuntimeError: If a limit in the environment is wrong.
     """
     need_web()
+    image_limits()  # A wrong one in the environment would fail every batch.
     live = None
     if settings.watch is not None:
         from builder_tools.web.live import Live, add_live, open_site

@@ -62,6 +62,13 @@ def test_reference_limits_and_unreadable_images(tmp_path: Path) -> None:
     assert found["agreement"].to_dict() == {"one": 0.5, "fake": 1.0}
 
 
+def test_a_wrong_limit_in_the_environment_is_no_fault_of_the_images(tmp_path, monkeypatch) -> None:
+    path = write_image(tmp_path / "1.png", made_image(1))
+    monkeypatch.setenv("BUILDER_TOOLS_MAX_SIDE", "many")
+    with pytest.raises(RuntimeError, match="BUILDER_TOOLS_MAX_SIDE"):
+        compare_detectors([path], {"fake": FakeDetector()})
+
+
 def test_images_of_a_table_in_memory() -> None:
     rows = {"name": ["a", "b"], "path": "", "index": [1, 0], "label": 0, "emotion": "happy"}
     images = np.stack([made_image(0), made_image(1)])

@@ -61,6 +61,7 @@ def compare_detectors(
     Raises:
         ValueError: If there is nothing to compare, or the reference is not among the detectors.
         ImportError: If a detector's back end is not installed.
+        RuntimeError: If a limit in the environment is wrong.
     """
     names = list(detectors)
     reference = reference or (names[0] if names else "")
@@ -94,13 +95,16 @@ def _find_all(
     for index, source in enumerate(watched):
         try:
             image = read_image(source)
+        except IMAGE_ERRORS:
+            continue
+        try:
             if not warm:
                 find_faces(detector, image, surround=surround)
                 warm = True
             start = time.perf_counter()
             faces = find_faces(detector, image, surround=surround)
             taken_ms = (time.perf_counter() - start) * 1e3
-        except (*IMAGE_ERRORS, *DETECTOR_ERRORS):
+        except DETECTOR_ERRORS:
             continue
         yield index, _Finding(faces[0].box if faces else None, len(faces), taken_ms)
 

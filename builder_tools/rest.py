@@ -134,7 +134,8 @@ class RestingFace:
         """Return the resting face estimated from independent images of a person's neutral face.
 
         Args:
-            probabilities: `(n, k)` from `EmotionClassifier.predict`, n at least 1.
+            probabilities: `(n, k)` of the natural decision, n at least 1: from
+                `EmotionClassifier.predict`, if need be by way of `EmotionClassifier.natural`.
             emotions: The model's classes, in the order of the columns.
             population: Class -> mean log-probability over many people's neutral faces.
             model: The model that gave them; None for any model with these classes.
@@ -213,6 +214,8 @@ class RestingFace:
     def load(cls, path: str | Path) -> RestingFace:
         """Return the resting face that `save` wrote.
 
+        Earlier versions learnt it by the model's own decision, which the file does not tell.
+
         Raises:
             FileNotFoundError: If there is no such file.
             ValueError: If it holds no resting face; names the file and the field.
@@ -244,7 +247,7 @@ def rests_by_person(
     """Return the rest of each image's person, from the *other* neutral images of that person.
 
     Args:
-        probabilities: `(n, k)` in the order of `emotions`.
+        probabilities: `(n, k)` of the natural decision, in the order of `emotions`.
         emotions: The model's classes.
         persons: Who is in each of the n images; "" if unknown.
         is_neutral: `(n,)` bool, which images are known to be neutral; if None, those that look

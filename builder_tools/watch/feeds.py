@@ -67,12 +67,11 @@ class Feed:
             began_s = time.monotonic()
             try:
                 self._watch()
-            except (OSError, ValueError, RuntimeError) as error:
-                self.state, self.message = LOST, " ".join(str(error).split())
-                logger.warning("%s: %s", self.camera.name, self.message)
-            except Exception as error:  # of a driver or a decoder; the other cameras go on
-                self.state, self.message = LOST, " ".join(str(error).split())
-                logger.exception("Reading %s failed.", self.camera.name)
+            except Exception as error:  # also of a driver or a decoder; the other cameras go on
+                self.message = " ".join(str(error).split()) or type(error).__name__
+                self.state = LOST
+                foreseen = isinstance(error, OSError | ValueError | RuntimeError)
+                logger.warning("%s: %s", self.camera.name, self.message, exc_info=not foreseen)
             if self.state == ENDED:
                 return
             if time.monotonic() - began_s > LONGEST_DELAY_S:

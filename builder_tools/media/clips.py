@@ -96,7 +96,7 @@ class ClipReader(VideoReader):
         """Decode from the beginning, with times by the mean rate."""
         self._container.close()
         self._container = open_input(self.opened)
-        self._stream = video_stream_of(self._container, self.source)
+        self._stream = video_stream_of(self._container, self._name)
         step = 1 / Fraction(self.fps).limit_denominator(1001)
         for number, image in enumerate(self._decode()):
             image.pts, image.time_base = number, step

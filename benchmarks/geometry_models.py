@@ -121,11 +121,16 @@ def ferplus_faces(split: str, folder: Path) -> Faces:
     return Faces(f"FER+ {split}", rgb, rgb, labels, None, features)
 
 
-def dev_faces(name: str, path: Path) -> Faces:
-    """Return a development set; posed faces are cut out where the detector finds them."""
+def read_images(path: Path) -> tuple[list[dict[str, str]], list[np.ndarray]]:
+    """Return the rows of `labels.csv` in a zip, and their images."""
     with zipfile.ZipFile(path) as archive:
         rows = list(csv.DictReader(io.StringIO(archive.read("labels.csv").decode())))
-        images = [read_image(archive.read(row["file"])) for row in rows]
+        return rows, [read_image(archive.read(row["file"])) for row in rows]
+
+
+def dev_faces(name: str, path: Path) -> Faces:
+    """Return a development set; posed faces are cut out where the detector finds them."""
+    rows, images = read_images(path)
     views = list(images)
     if name == "posed":
         with MediaPipeDetector() as detector:

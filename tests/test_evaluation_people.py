@@ -1,6 +1,7 @@
 """Intervals of sets in which people appear several times are drawn over people, not faces."""
 
 import json
+import math
 import shutil
 
 import numpy as np
@@ -19,7 +20,9 @@ from builder_tools.evaluation import (
     judge,
     judge_common,
     own_labels,
+    paired_gains,
 )
+from builder_tools.release.affect import affect_lines, format_affect
 
 PAIR = EmotionSet(("happy", "sad"))
 
@@ -145,3 +148,54 @@ def test_a_model_judged_on_its_own_kind_of_data_draws_people_too(labelled):
     judged = judge(own_labels(images.emotions), images.table, found, images.emotions)
     assert judged.official.people == 3
     assert "over 12 faces of 3 people" in format_report({"own-labels": judged.to_dict()})
+
+
+NOBODY_ELSE = pytest.approx([math.nan] * 2, nan_ok=True)
+
+
+def ends(figure) -> list[float]:
+    return [figure.low, figure.high]
+
+
+def test_one_person_says_nothing_of_others():
+    labels = np.arange(30) % 2
+    found = answers([True] * 20 + [False] * 10, labels)
+    one = evaluate(labels, found, PAIR, groups=["ann"] * 30)
+    assert one.accuracy.value == pytest.approx(2 / 3)
+    for figure in (one.accuracy, one.macro_f1, one.mean_recall, *one.per_class_recall.values()):
+        assert ends(figure) == NOBODY_ELSE
+    places = np.random.default_rng(0).uniform(-1, 1, (30, 2))
+    places -= places.mean(axis=0)  # CCC of 0.9 times the same: 2 * 0.9 / (1 + 0.81)
+    agreement = evaluate_valence_arousal(places, 0.9 * places, groups=["ann"] * 30)
+    assert ends(agreement.mean_ccc) == ends(agreement.valence.rmse) == NOBODY_ELSE
+    assert affect_lines(agreement.to_dict())[0] == ("mean ccc", " 0.9945  [      -,       -]")
+
+
+def test_a_class_of_one_person_has_no_interval():
+    """Others have one: two people show happy, each of them in several images."""
+    labels = np.array([0] * 12 + [1] * 6)
+    found = answers([True, False] * 9, labels)
+    people = ["ann"] * 6 + ["bob"] * 6 + ["ann"] * 6
+    recall = evaluate(labels, found, PAIR, groups=people).per_class_recall
+    assert recall["sad"].value == 0.5 and ends(recall["sad"]) == NOBODY_ELSE
+    assert ends(recall["happy"]) == [0.5, 0.5]
+
+
+def test_one_image_has_no_interval():
+    one = evaluate(np.array([0]), np.array([[0.9, 0.1]]), PAIR)
+    assert one.accuracy.value == 1 and ends(one.accuracy) == NOBODY_ELSE
+    three = evaluate(np.array([0, 0, 1]), answers([True, False, True], np.array([0, 0, 1])), PAIR)
+    assert ends(three.per_class_recall["sad"]) == NOBODY_ELSE
+    assert ends(three.per_class_recall["happy"]) == [0, 1]
+    assert ends(paired_gains([0], [0], [1], 2)["accuracy"]) == NOBODY_ELSE
+
+
+def test_texts_of_one_person_have_no_interval():
+    judged = judge_common("faces", ["happy", "sad"], np.eye(2), PAIR, groups=["ann"] * 2).to_dict()
+    assert judged["accuracy_95"] == [None, None]
+    told = format_cross(judged)
+    assert "over 2 faces of one person: none" in told
+    assert "accuracy                     1.0000  [      -,       -]" in told
+    assert "| 2 of 1 people | 2 | - | 1.000 [-, -] |" in format_cross_table([judged])
+    report = format_affect({"direct": {"own-labels": judged}})
+    assert report.endswith("accuracy  1.0000  [      -,       -]")

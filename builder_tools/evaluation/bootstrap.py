@@ -1,7 +1,8 @@
 """The bootstrap behind all intervals: the middle 95 % of a figure over 1,000 samples.
 
 Faces of one person are alike, so where several are, people are drawn with all their faces: drawing
-faces would give intervals that are too narrow.
+faces would give intervals that are too narrow. One person, or one image, says nothing of others:
+there is no interval then.
 """
 
 from __future__ import annotations
@@ -21,22 +22,23 @@ CHUNK = 50
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured figure and its 95 % bootstrap interval; NaN where undefined."""
+    """A measured figure and its 95 % bootstrap interval; NaN where undefined or unknown."""
 
     value: float
     low: float
     high: float
 
     @classmethod
-    def of(cls, value: float, drawn: np.ndarray) -> Figure:
+    def of(cls, value: float, drawn: np.ndarray, units: int) -> Figure:
         """Return a figure with the middle 95 % of its values over bootstrap samples.
 
         Args:
             value: Value for all images.
             drawn: `(m,)`, values for the samples; NaN where undefined.
+            units: How many images, or people, the value is of; fewer than 2 have no interval.
         """
-        if math.isnan(value):
-            return cls(math.nan, math.nan, math.nan)
+        if math.isnan(value) or units < 2:
+            return cls(float(value), math.nan, math.nan)
         low, high = np.nanpercentile(drawn, (2.5, 97.5))
         return cls(float(value), float(low), float(high))
 
@@ -47,7 +49,7 @@ class Figure:
 
     @property
     def interval(self) -> list[float | None]:
-        """Both ends to four decimals, None if undefined."""
+        """Both ends to four decimals, None if undefined or unknown."""
         return [_rounded(self.low), _rounded(self.high)]
 
     def entries(self, name: str) -> dict[str, Any]:

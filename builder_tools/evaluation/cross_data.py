@@ -128,7 +128,7 @@ def format_cross_table(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         found = "-" if row["found"] is None else f"{row['found']:.3f}"
         figures = [
-            f"{row[name]:.3f} [{row[f'{name}_95'][0]:.3f}, {row[f'{name}_95'][1]:.3f}]"
+            f"{row[name]:.3f} [{', '.join(map(_end, row[f'{name}_95']))}]"
             for name in ("accuracy_free", "accuracy", "macro_f1", "mean_recall")
         ]
         recalls = ", ".join(f"{n} {value:.2f}" for n, value in row["per_class_recall"].items())
@@ -136,3 +136,7 @@ def format_cross_table(rows: Sequence[Mapping[str, Any]]) -> str:
         cells = [row["set"], row.get("model", ""), images, len(row["classes"]), found]
         lines.append(f"| {' | '.join(map(str, [*cells, *figures, recalls]))} |")
     return "\n".join(lines)
+
+
+def _end(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

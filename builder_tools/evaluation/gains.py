@@ -40,4 +40,4 @@ def paired_gains(
     tables = np.concatenate([triples[None], redraw(triples, seed)]).reshape(-1, k, k, k)
     own, others = mean_figures(tables.sum(axis=3)), mean_figures(tables.sum(axis=2))
     gains = {name: own[name] - others[name] for name in own}
-    return {name: Figure.of(column[0], column[1:]) for name, column in gains.items()}
+    return {name: Figure.of(column[0], column[1:], len(y_true)) for name, column in gains.items()}

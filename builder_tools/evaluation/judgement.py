@@ -120,7 +120,8 @@ def format_figures(found: Mapping[str, Any]) -> list[str]:
     """Return lines with the number of images, accuracy, macro-F1, mean recall and calibration."""
     lines = [f"    {'images':<28}{found['n']:>7}"]
     if "people" in found:
-        lines.append(f"    intervals over {found['n']} faces of {found['people']} people")
+        who = f"{found['people']} people" if found["people"] > 1 else "one person: none"
+        lines.append(f"    intervals over {found['n']} faces of {who}")
     for key in ("accuracy", "macro_f1", "mean_recall"):
         lines.append(
             f"    {key.replace('_', ' '):<28}{format_share(found[key], found[f'{key}_95'])}"

@@ -90,7 +90,8 @@ def evaluate(
         probabilities: `(n, k)` in the order of `emotions`; the prediction is the most probable.
         emotions: The k classes.
         groups: Who is in each of the n images ("" if unknown, taken for somebody else each time);
-            the bootstrap then draws people. None draws images.
+            the bootstrap then draws people. None draws images. What only one of them tells of has
+            no interval.
         seed: Seed of the bootstrap; the same input and seed give the same figures.
 
     Raises:
@@ -101,7 +102,7 @@ def evaluate(
     k = len(emotions)
     cells = y_true * k + probabilities.argmax(axis=1)
     confusion = np.bincount(cells, minlength=k * k).reshape(k, k)
-    people = None
+    people, owners = None, confusion.sum(axis=1)
     if groups is None:
         drawn = redraw(confusion, seed)
     else:
@@ -109,15 +110,17 @@ def evaluate(
         people = int(places.max()) + 1
         tables = np.bincount(places * k * k + cells, minlength=people * k * k)
         drawn = redraw_rows(tables.reshape(people, k * k), seed).reshape(-1, k, k)
+        owners = tables.reshape(people, k, k).any(axis=2).sum(axis=0)
+    units = len(y_true) if people is None else people
     means, drawn_means = mean_figures(confusion), mean_figures(drawn)
     return Evaluation(
         emotions=emotions,
         n=len(y_true),
-        **{name: Figure.of(value, drawn_means[name]) for name, value in means.items()},
+        **{name: Figure.of(value, drawn_means[name], units) for name, value in means.items()},
         per_class_recall={
-            name: Figure.of(value, values)
-            for name, value, values in zip(
-                emotions, recalls(confusion), recalls(drawn).T, strict=True
+            name: Figure.of(*found)
+            for name, *found in zip(
+                emotions, recalls(confusion), recalls(drawn).T, owners, strict=True
             )
         },
         support=dict(zip(emotions, confusion.sum(axis=1).tolist(), strict=True)),

@@ -103,12 +103,16 @@ def evaluate_valence_arousal(
         ValueError: If shapes do not match or a value is not finite.
     """
     pairs = _checked_axes(reference, predicted)
-    whole, drawn = _whole(pairs), _drawn(pairs, seed, groups)
+    places = np.arange(len(reference))
+    if groups is not None:
+        places = group_numbers(groups, len(reference))
+    units = int(places.max()) + 1
+    whole, drawn = _whole(pairs), _drawn(pairs, seed, places)
     axes = [
-        AxisAgreement(**{name: Figure.of(found[name], samples[name]) for name in found})
+        AxisAgreement(**{name: Figure.of(found[name], samples[name], units) for name in found})
         for found, samples in zip(whole, drawn, strict=True)
     ]
-    mean = Figure.of(_mean_ccc(whole), _mean_ccc(drawn))
+    mean = Figure.of(_mean_ccc(whole), _mean_ccc(drawn), units)
     return RegressionEvaluation(len(reference), *axes, mean)
 
 
@@ -135,7 +139,7 @@ def concordance_gain(
     pairs = _checked_axes(reference, first) + _checked_axes(reference, second)
     whole, drawn = _whole(pairs), _drawn(pairs, seed)
     gain = _mean_ccc(whole[:2]) - _mean_ccc(whole[2:])
-    return Figure.of(gain, _mean_ccc(drawn[:2]) - _mean_ccc(drawn[2:]))
+    return Figure.of(gain, _mean_ccc(drawn[:2]) - _mean_ccc(drawn[2:]), len(reference))
 
 
 def rank_correlation(
@@ -174,7 +178,8 @@ def rank_correlation(
     drawn = _from_sums(next(iter(_drawn_sums([tuple(ranks)], seed))))["pearson"]
     chance = _permuted(ranks, groups, permutations, np.random.default_rng(seed))
     as_far = int((np.abs(chance) >= abs(found) - 1e-12).sum())
-    return Association(len(first), Figure.of(found, drawn), (as_far + 1) / (permutations + 1))
+    correlation = Figure.of(found, drawn, len(first))
+    return Association(len(first), correlation, (as_far + 1) / (permutations + 1))
 
 
 def _checked_axes(reference: np.ndarray, predicted: np.ndarray) -> list[_Pair]:
@@ -220,9 +225,9 @@ def _whole(pairs: list[_Pair]) -> list[dict[str, np.ndarray]]:
 
 
 def _drawn(
-    pairs: list[_Pair], seed: int, groups: Iterable[Hashable] | None = None
+    pairs: list[_Pair], seed: int, places: np.ndarray | None = None
 ) -> list[dict[str, np.ndarray]]:
-    return [_from_sums(sums) for sums in _drawn_sums(pairs, seed, groups)]
+    return [_from_sums(sums) for sums in _drawn_sums(pairs, seed, places)]
 
 
 def _mean_ccc(axes: list[dict[str, np.ndarray]]) -> np.ndarray:
@@ -230,12 +235,14 @@ def _mean_ccc(axes: list[dict[str, np.ndarray]]) -> np.ndarray:
 
 
 def _drawn_sums(
-    pairs: list[_Pair], seed: int, groups: Iterable[Hashable] | None = None
+    pairs: list[_Pair], seed: int, places: np.ndarray | None = None
 ) -> list[np.ndarray]:
-    """Return the sums `(RESAMPLES, 6)` of each pair over the same bootstrap samples."""
+    """Return the sums `(RESAMPLES, 6)` of each pair over the same bootstrap samples.
+
+    Images of one place `(n,)`, numbered from 0, are drawn together.
+    """
     moments = np.concatenate([_moments(*pair) for pair in pairs], axis=1)
-    if groups is not None:
-        places = group_numbers(groups, len(moments))
+    if places is not None:
         columns = [np.bincount(places, weights=column) for column in moments.T]
         moments = np.stack(columns, axis=1)
     return np.split(redraw_rows(moments, seed), len(pairs), axis=1)

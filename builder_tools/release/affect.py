@@ -19,6 +19,7 @@ from builder_tools.datasets.table import ImageTable
 from builder_tools.decisions import nearness
 from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import evaluate_valence_arousal, protocols_for
+from builder_tools.evaluation.judgement import format_share
 from builder_tools.release.predicting import Predicted
 from builder_tools.tasks import TASKS
 from builder_tools.valence_arousal import (
@@ -167,9 +168,9 @@ def format_affect(found: Mapping[str, Any]) -> str:
             lines += [f"    {name:<28}{value}" for name, value in affect_lines(found[key])]
     for key in (NEAREST, DIRECT):
         for protocol, part in found.get(key, {}).items():
-            low, high = part["accuracy_95"]
+            share = format_share(part["accuracy"], part["accuracy_95"])
             words = f"{key.replace('_', ' ')}, {protocol}"
-            lines.append(f"{words:<40}accuracy {part['accuracy']:.4f} [{low:.4f}, {high:.4f}]")
+            lines.append(f"{words:<40}accuracy {share}")
     return "\n".join(lines)
 
 
@@ -181,7 +182,6 @@ def affect_lines(agreement: Mapping[str, Any]) -> list[tuple[str, str]]:
             continue
         text = "constant"
         if agreement[name] is not None:
-            low, high = agreement[f"{name}_95"]
-            text = f"{agreement[name]:7.4f}  [{low:.4f}, {high:.4f}]"
+            text = format_share(agreement[name], agreement[f"{name}_95"])
         lines.append((name.replace("_", " "), text))
     return lines

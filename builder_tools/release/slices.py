@@ -1,4 +1,7 @@
-"""Where a model does better or worse: accuracy on thirds of the images."""
+"""Where a model does better or worse: accuracy on thirds of the images.
+
+Images of equal measure are never divided: their order is that of the files, often by class.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ def slice_figures(card: ModelCard, predicted: Predicted) -> dict[str, list[dict[
 
     Returns:
         Measure -> one row per third: `slice`, `from` and `to` (range of the measure), `n`,
-        `accuracy`, `accuracy_95`. Measures that hardly vary are left out.
+        `accuracy`, `accuracy_95`. Measures that hardly vary are left out: those of which equal
+        values leave nothing for a third.
     """
     protocol = protocol_of(predicted.images, SLICE_PROTOCOL)
     probabilities = predicted.readings(card).probabilities
@@ -36,9 +40,9 @@ def slice_figures(card: ModelCard, predicted: Predicted) -> dict[str, list[dict[
     found = {}
     for measure in SLICED_BY:
         values = measures[measure].to_numpy(np.float64)
-        if len(np.unique(values)) < len(SLICES):
+        thirds = _thirds(values)
+        if not all(map(len, thirds)):
             continue
-        thirds = np.array_split(np.argsort(values, kind="stable"), len(SLICES))
         found[measure] = []
         for name, third in zip(SLICES, thirds, strict=True):
             figures = kept.evaluate(third).to_dict()
@@ -53,3 +57,16 @@ def slice_figures(card: ModelCard, predicted: Predicted) -> dict[str, list[dict[
                 }
             )
     return found
+
+
+def _thirds(values: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of each third, by value; equal values fall where their middle one does."""
+    order = np.argsort(values, kind="stable")
+    third = np.repeat(
+        range(len(SLICES)), [len(rows) for rows in np.array_split(order, len(SLICES))]
+    )
+    ordered = values[order]
+    first = np.searchsorted(ordered, ordered, side="left")
+    last = np.searchsorted(ordered, ordered, side="right") - 1
+    third = third[(first + last) // 2]
+    return [order[third == number] for number in range(len(SLICES))]

@@ -22,6 +22,7 @@ from builder_tools.timeline.exhibits import (
 )
 from builder_tools.timeline.exhibits_config import Exhibit, ExhibitConfig, read_config
 from builder_tools.timeline.exhibits_page import write_report
+from builder_tools.timeline.small_groups import standard_errors
 from builder_tools.timeline.summary import Summary
 from builder_tools.timeline.writer import TimelineWriter
 
@@ -69,9 +70,36 @@ def test_exhibits_are_ranked_with_intervals(results):
     assert fun.visits == 4
     happy = dull.estimates["happy"]
     assert happy.value == pytest.approx(0.2)
-    assert 0.1 <= happy.low < happy.value < happy.high <= 0.3
+    # the middle 95 % of the resamples, 0.1...0.3, 4.3 / 1.96 * sqrt(3 / 2) times as wide
+    assert (happy.low, happy.high) == (0, pytest.approx(0.2 + 0.1 * 2.69, abs=0.002))
     assert fun.estimates["dwell_s"].value == pytest.approx(8.0)  # the image has none
     assert fun.estimates["happy"].value + fun.estimates["sad"].value == pytest.approx(1)
+
+
+def test_intervals_of_five_visits_hold_the_mean():
+    """The middle 95 % of the resamples hold it 83 times in a hundred: they are too alike."""
+    dwell_s = np.random.default_rng(0).normal(30, 5, (600, 5))
+    visits = {str(number): [visit(s, 0.5) for s in row] for number, row in enumerate(dwell_s)}
+    found = judge_exhibits(visits, config("a", rank_by="dwell_s"))
+    ends = [one.estimates["dwell_s"] for one in found]
+    assert np.mean([one.low <= 30 <= one.high for one in ends]) == pytest.approx(0.95, abs=0.02)
+    assert all(0 <= one.low < one.value < one.high for one in ends)
+
+
+def test_no_end_of_an_interval_is_that_of_one_visit():
+    visits = {"a": [visit(10.0, 0.4, valence=-0.9), visit(20.0, 0.6, valence=0.9)]}
+    (found,) = judge_exhibits(visits, config("a", minimum_group=2))
+    happy, valence = found.estimates["happy"], found.estimates["valence"]
+    assert (happy.low, happy.high, valence.low, valence.high) == (0, 1, -1, 1)
+    assert found.estimates["dwell_s"].high > 60
+
+
+@pytest.mark.parametrize(
+    ("count", "reach"),
+    [(2, 12.706), (3, 4.303), (4, 3.182), (5, 2.776), (10, 2.262), (100, 1.984), (10**7, 1.96)],
+)
+def test_the_reach_of_an_interval_is_students(count, reach):
+    assert standard_errors(count) == pytest.approx(reach, rel=0.003)
 
 
 def test_a_group_that_is_too_small_shows_nothing(results, tmp_path):

@@ -112,3 +112,13 @@ def test_a_database_whose_machine_is_gone_is_not_waited_for(kind):
         engine.connect()
     assert 0 < asked["keepalives_idle"] < asked["tcp_user_timeout"] / 1000 == BUSY_S
     assert asked["keepalives_interval"] == "1", "whoever asks for another gets it"
+
+
+def test_the_interval_of_few_visits_is_students(tmp_path):
+    """Five visits of 10...14 s: 12 +- 2.776 sd / sqrt(5), where the sd is sqrt(2.5)."""
+    database = Database(str(tmp_path / "v.db"), BERLIN)
+    for number in range(5):
+        database.write([], [(made_visit(number, 10.0 + number), sighting())])
+    (found,) = figures(database, minimum_group=5)
+    assert found.means["dwell"] == pytest.approx((12.0, 10.037, 13.963), abs=0.005)
+    database.close()

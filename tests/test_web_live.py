@@ -86,7 +86,7 @@ def test_no_interval_of_a_share_leaves_0_to_100_percent(tmp_path):
     live = Live(site)
     text = live.part(Asked(), Words("en"))
     live.close()
-    assert text.count("<small>0% … 59%</small>") == 2, "in the ranking and the table"
+    assert text.count("<small>0% … 76%</small>") == 2, "in the ranking and the table"
     assert not re.search(r"-\d+%", text)
 
 

@@ -5,7 +5,8 @@ size nothing is shown, not even their number. No face, no image and no individua
 figures are stored.
 
 A visit is a track: the same person at two exhibits, or back after a while, counts as two visits,
-since nobody is recognised. Intervals are 95 % percentile bootstraps over visits.
+since nobody is recognised. Intervals are 95 % bootstraps over visits, widened for small groups
+(`small_groups`) and ending where no visit can lie beyond.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from builder_tools.timeline.archived import (
 from builder_tools.timeline.exhibits_config import Exhibit, ExhibitConfig
 from builder_tools.timeline.people import PersonRule
 from builder_tools.timeline.reading import emotions_of, read_emotions
+from builder_tools.timeline.small_groups import widening
 from builder_tools.timeline.summary import Summary, SummaryMaker
 
 logger = logging.getLogger(__name__)
@@ -44,9 +46,11 @@ VIDEO_SUFFIXES = (
     *(".mts", ".m2ts", ".ts", ".vob", ".wmv", ".asf", ".flv", ".3gp", ".ogv"),
 )
 STILL_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in VIDEO_SUFFIXES)
-INTERVAL = (2.5, 97.5)
 SHAPE_MEASURES = ("turned_away", "not_seen", "eyes_closed")
 """Measures available only if the geometry of faces was requested."""
+INTERVAL = (2.5, 97.5)
+_LIMITS = {"dwell_s": (0.0, math.inf), "valence": (-1.0, 1.0), "arousal": (-1.0, 1.0)}
+"""Least and greatest value of the measures that are not between 0 and 1."""
 MEASURES = ("dwell_s", "intensity", "valence", "arousal", *SHAPE_MEASURES)
 """What is estimated besides emotions."""
 
@@ -322,8 +326,10 @@ def _estimates(
             continue
         sums, counts = np.where(known, values, 0.0)[draws].sum(axis=1), known[draws].sum(axis=1)
         means = sums[counts > 0] / counts[counts > 0]
-        low, high = np.percentile(means, INTERVAL)
-        estimates[name] = Estimate(float(values[known].mean()), float(low), float(high))
+        mean, wider = float(values[known].mean()), widening(int(known.sum()))
+        ends = mean + wider * (np.percentile(means, INTERVAL) - mean)
+        low, high = np.clip(ends, *_LIMITS.get(name, (0.0, 1.0))).tolist()
+        estimates[name] = Estimate(mean, low, high)
     return estimates
 
 

@@ -2,8 +2,8 @@
 
 The query itself leaves out groups smaller than the site's minimum, so no page and no export can
 show them; nor can they be found as the difference between an exhibit and its parts, or a weekday
-and its days. Figures come from exact sums; intervals are 95 % of a normal distribution around the
-mean, for which groups of visits are large enough, and end where no visit can lie beyond.
+and its days. Figures come from exact sums; intervals are Student's, 95 %, and end where no visit
+can lie beyond.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import sqlalchemy as sa
 
+from builder_tools.timeline.small_groups import standard_errors
 from builder_tools.watch.database import Database
 from builder_tools.watch.tables import DAY_TOTALS, MEASURES, PLACES, TOTALS, UNIT
 
@@ -28,7 +29,6 @@ GROUPINGS: dict[str, tuple[str, ...]] = {
     "day": ("exhibit", "day"),
 }
 """Grouping of a report -> the columns it is grouped by."""
-WITHIN_SD = 1.959964
 _LIMITS = {"dwell": (0.0, np.inf), **dict.fromkeys(PLACES, (-1.0, 1.0))}
 """Least and greatest value of the measures that are not shares of one."""
 
@@ -200,7 +200,8 @@ def _means(
     some, several = np.maximum(count, 1), np.maximum(count, 2)
     mean = (total / some).astype(float)
     variance = ((squares * count - total * total) / (several * (several - 1))).astype(float)
-    reach = WITHIN_SD * np.sqrt(variance / several.astype(float))
+    several = several.astype(float)
+    reach = standard_errors(several) * np.sqrt(variance / several)
     least, most = _LIMITS.get(measure, (0.0, 1.0))
     low, high = np.clip([mean - reach, mean + reach], least * scale, most * scale)
     ends = [(end / scale).tolist() for end in (mean, low, high)]

@@ -52,6 +52,16 @@ def test_the_models_own_words_count_too():
     assert judged.restricted.accuracy.value == 0.75 and judged.found is None
 
 
+def test_a_class_of_the_same_name_comes_before_one_of_the_same_meaning():
+    """A model may tell joy from happiness; a word of its own then means that class."""
+    theirs = EmotionSet(("happy", "joy", "sad"))
+    judged = judge_common("faces", ["happy", "joy", "Ahegao"], np.eye(3), theirs)
+    assert judged.free.support == {"happy": 1, "joy": 1, "sad": 0}
+    assert judged.free.accuracy.value == 1 and judged.left_out == {"Ahegao": 1}
+    judged = judge_common("faces", ["Happiness"], np.eye(3)[:1], theirs)
+    assert judged.free.accuracy.value == 1, "the first, as everywhere"
+
+
 def test_no_common_class_is_a_sentence():
     with pytest.raises(ValueError, match=r"class of cats that the model knows \(anger, .*Received: "
                        r"Ahegao, purr\. .*--classes"):  # fmt: skip

@@ -3,14 +3,17 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_folders import write_folders
 
 from builder_tools.cli import main
 from builder_tools.datasets.labelled import list_labelled, load_labelled
-from builder_tools.emotions import EmotionSet
+from builder_tools.datasets.table import ImageTable
+from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
 from builder_tools.evaluation import (
     evaluate,
     evaluate_valence_arousal,
@@ -22,7 +25,9 @@ from builder_tools.evaluation import (
     own_labels,
     paired_gains,
 )
+from builder_tools.release import judge_on
 from builder_tools.release.affect import affect_lines, format_affect
+from builder_tools.release.labelled_sets import LabelledSet
 
 PAIR = EmotionSet(("happy", "sad"))
 
@@ -140,6 +145,26 @@ def test_people_of_class_folders_are_in_the_table_beside_them(tmp_path):
     table.write_text("file,emotion,person\nsad/1.png,sad,bob\nsad/1.png,sad,ann\n")
     with pytest.raises(ValueError, match=r"each image once .*row 3: 'sad/1\.png'"):
         list_labelled(root)
+
+
+@pytest.mark.parametrize("nobody", [np.nan, None, pd.NA, ""])
+@pytest.mark.parametrize("compared", [False, True])
+def test_whoever_is_missing_in_a_table_of_pandas_is_somebody_else(nobody, compared):
+    """Two neutral images of Ann, and ten of strangers: these are not compared with one another."""
+    rows = {
+        "name": [f"{row}.png" for row in range(12)],
+        "path": "",
+        "index": np.arange(12),
+        "label": NINE_EMOTIONS.label("neutral"),
+        "emotion": "neutral",
+        "split": "test",
+        "person": pd.Series(["ann", "ann", *[nobody] * 10], dtype=object),
+    }
+    faces = np.random.default_rng(0).integers(0, 256, (12, 48, 48)).astype(np.uint8)
+    images = ImageTable(pd.DataFrame(rows), NINE_EMOTIONS, faces)
+    told = replace(images, table=images.table.assign(person=["ann", "ann", *[""] * 10]))
+    first, second = judge_on("fast", [LabelledSet("x", each, compared) for each in (images, told)])
+    assert first.to_dict() == second.to_dict() and first.free.people == 11
 
 
 def test_a_model_judged_on_its_own_kind_of_data_draws_people_too(labelled):

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.emotions import EmotionSet, own_word
+from builder_tools.datasets.class_words import class_of
+from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation.judgement import format_figures, format_recall, format_share
 from builder_tools.evaluation.metrics import Evaluation, evaluate
 from builder_tools.evaluation.protocols import restrict
@@ -72,8 +73,9 @@ def judge_common(
     Raises:
         ValueError: If there is no common class, or no image.
     """
-    mine = {own_word(emotion): label for label, emotion in enumerate(emotions)}
-    labels = np.array([mine.get(own_word(word), -1) for word in words], np.int64)
+    meant = {word: class_of(word, emotions, {}) for word in set(words)}
+    known = {word: emotions.label(name) for word, name in meant.items() if name in emotions}
+    labels = np.array([known.get(word, -1) for word in words], np.int64)
     kept = labels >= 0
     if not kept.any():
         raise ValueError(

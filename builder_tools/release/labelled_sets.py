@@ -136,7 +136,7 @@ def judge_on(
         probabilities, found = predict_table(classifier, each.images), None
         if detector is not None:
             probabilities, found = _through_detector(classifier, detector, each, probabilities)
-        persons = images.table.get("person")
+        persons = images.persons
         if each.compared:
             calm = np.array([own_word(word) == "neutral" for word in words])
             probabilities = relative_by_person(probabilities, classifier.emotions, persons, calm)

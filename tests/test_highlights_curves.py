@@ -81,3 +81,9 @@ def test_the_bootstrap_interval():
 def test_settings_out_of_range(wrong):
     with pytest.raises(ValueError, match="Expected count"):
         HighlightSettings(**wrong)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_the_interval_of_fewer_than_six_viewers_is_their_range(count):
+    values = np.random.default_rng(count).normal(size=count)
+    assert bootstrap_median(values, 1000, 0) == (values.min(), values.max())

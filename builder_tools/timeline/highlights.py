@@ -96,7 +96,8 @@ class Highlight:
         end_s: End of the segment.
         peak_s: When the viewers reacted most.
         score: The median viewer's reaction then, in sigmas.
-        score_low: Lower end of its 95 % interval over viewers; None with one viewer.
+        score_low: Lower end of its 95 % interval over viewers, which says nothing of having been
+            chosen among all moments; None with one viewer.
         score_high: Upper end of the interval.
         viewers: How many viewers were visible then.
         agreeing: How many of them reacted clearly.
@@ -253,7 +254,11 @@ def _peaks(common: np.ndarray, settings: HighlightSettings) -> np.ndarray:
 def bootstrap_median(
     values: np.ndarray, resamples: int, seed: int
 ) -> tuple[float, float] | tuple[None, None]:
-    """Return the 95 % bootstrap interval of the median over viewers; None for one value."""
+    """Return the 95 % bootstrap interval of the median over viewers; None for one value.
+
+    Of fewer than six values it is their range, which holds the median of all viewers in less than
+    95 % of cases: 1 - 2 / 2**n for n values.
+    """
     if len(values) < 2:
         return None, None
     draws = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))

@@ -47,12 +47,22 @@ def recentred(figure: Figure, value: float) -> Figure:
     return Figure(value, value + figure.low - figure.value, value + figure.high - figure.value)
 
 
+def latest(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return the last row of each variant and seed: a changed configuration adds another.
+
+    Args:
+        rows: Rows of a study, in the order in which they were made.
+        by: Columns that tell variants apart.
+    """
+    return rows.drop_duplicates([*by, "seed"], keep="last")
+
+
 def by_variant(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Return one row for each set of rows that differ only in their seed.
 
     Args:
-        rows: One per variant and seed, or several, of which the last counts: a configuration that
-            has changed since adds a row. `<name>_low` and `<name>_high` are a figure's interval.
+        rows: One per variant and seed, or several, of which the `latest` counts. `<name>_low` and
+            `<name>_high` are a figure's interval.
         by: Columns that tell variants apart.
 
     Returns:
@@ -61,7 +71,7 @@ def by_variant(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         that of the first seed.
     """
     figures = [name for name in rows if {f"{name}_low", f"{name}_high"} <= set(rows)]
-    rows = rows.drop_duplicates([*by, "seed"], keep="last")
+    rows = latest(rows, by)
     found = []
     for _, own in rows.groupby(list(by), sort=False, dropna=False):
         row = own.iloc[0].to_dict()

@@ -20,7 +20,7 @@ from builder_tools.datasets.ferplus import load_ferplus
 from builder_tools.datasets.labels import majority_eight_labels
 from builder_tools.emotions import FERPLUS_EIGHT
 from builder_tools.evaluation import paired_gains
-from studies.intervals import by_variant, gain_columns
+from studies.intervals import by_variant, gain_columns, latest
 from studies.plans import LOG, Plan, plan_command, read_answers
 from studies.report import joined, markdown, points, write_page, write_table
 from studies.table import made_rows
@@ -76,7 +76,7 @@ def schedules_table(
         runs of the way, at every rate.
     """
     kept, tenth = labels >= 0, np.arange(len(labels)) % TENTH == 0
-    rows = rows[rows["trial"].isin(answers)].copy()
+    rows = latest(rows[rows["trial"].isin(answers)], ["group", "variant"]).copy()
     right = {trial: answers[trial] == labels for trial in rows["trial"]}
     rows["choosing"] = [right[trial][kept & tenth].mean() for trial in rows["trial"]]
     rows["accuracy"] = [right[trial][kept & ~tenth].mean() for trial in rows["trial"]]

@@ -6,6 +6,7 @@ import csv
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from builder_tools.cards import ModelCard
@@ -19,7 +20,7 @@ from studies.classical.faces import StudyFaces
 from studies.classical.hybrids import best_classical, cross_validated, hybrid_keys
 from studies.classical.jobs import rows_of, run_all
 from studies.classical.plan import Entry, chosen_plan, whole_plan
-from studies.classical.report import write_report
+from studies.classical.report import read_table, write_report
 from studies.table import NO_TIME
 from tests.toy_study import toy_faces, write_official
 
@@ -161,6 +162,20 @@ def test_report_and_figures_are_made_from_the_table_alone(made, tmp_path):
     for words in ("## Hybrids", "## Learning curves", "## Balancing", "stack_oof-2", "50 %"):
         assert words in text
     assert all(path.stat().st_size > 1000 for path in written)
+
+
+def test_a_deep_row_made_again_is_the_one_that_gains_are_over(made, tmp_path):
+    table = pd.read_csv(made[1])
+    deep = table["key"] == "deep"
+    again = table[deep].assign(config_sha256="another")
+    again["valid_eight_accuracy"] += 0.01
+    pd.concat([table, again]).to_csv(tmp_path / "again.csv", index=False)
+    first, second = (
+        read_table(path).set_index("key") for path in (made[1], tmp_path / "again.csv")
+    )
+    lost = first["eight_accuracy_gain"] - second["eight_accuracy_gain"]
+    assert lost.drop("deep").dropna().to_numpy() == pytest.approx(0.01)
+    assert second.loc["deep", ["eight_accuracy_gain", "seeds"]].tolist() == [0, 1]
 
 
 @pytest.mark.slow  # a network is trained

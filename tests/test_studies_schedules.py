@@ -42,6 +42,17 @@ def test_the_rate_is_chosen_on_a_tenth_and_judged_on_the_rest():
     assert table.loc["adam_exponential", "accuracy_gain"] == 0
 
 
+def test_a_run_made_again_is_counted_once_where_rates_are_chosen():
+    """0.1 is right on 12 and 4 of the 16 faces that choose, 0.3 on 9 and 9: 0.3 is better."""
+    runs = {("0.1", 0): answers(12, 72), ("0.1", 1): answers(4, 72),
+            ("0.3", 0): answers(9, 90), ("0.3", 1): answers(9, 90)}  # fmt: skip
+    rows = [{"trial": f"sgd-{rate}-s{seed}", "group": "sgd", "variant": rate, "seed": seed}
+            for rate, seed in runs]  # fmt: skip
+    kept = dict(zip((row["trial"] for row in rows), runs.values(), strict=True))
+    table = schedules_table(pd.DataFrame([*rows, rows[0], rows[0]]), kept, LABELS)
+    assert table["variant"].tolist() == ["0.3"] and table["seeds"].tolist() == [2]
+
+
 def test_without_runs_no_page_is_written(tmp_path):
     (tmp_path / "experiments.csv").write_text("study,trial,variant\ntransfer,a,b\n")
     with pytest.raises(ValueError, match=r"Expected rows of schedules.*Received: none"):

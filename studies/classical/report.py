@@ -9,7 +9,7 @@ import pandas as pd
 from studies.classical.hybrids import HYBRIDS, OUT_OF_FOLD
 from studies.classical.rows import DEEP_KEY
 from studies.figures import plot_grid, plot_hybrid_gains, plot_learning_curves
-from studies.intervals import by_variant, verdict
+from studies.intervals import by_variant, latest, verdict
 from studies.report import draw, interval, joined, markdown, points, write_page
 from studies.table import made_rows
 
@@ -39,7 +39,7 @@ def read_table(csv: str | Path) -> pd.DataFrame:
     Raises:
         ValueError: If the table has no rows, or none of the deep model.
     """
-    rows = made_rows(Path(csv))
+    rows = latest(made_rows(Path(csv)), ["key"]).copy()
     rows["features"] = rows["features"].fillna("")
     if DEEP_KEY not in set(rows["key"]):
         raise ValueError(f"Expected the row {DEEP_KEY!r} in {csv}. Run the table first.")

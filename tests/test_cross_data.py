@@ -62,6 +62,14 @@ def test_a_class_of_the_same_name_comes_before_one_of_the_same_meaning():
     assert judged.free.accuracy.value == 1, "the first, as everywhere"
 
 
+def test_one_common_class_is_told_to_prove_nothing():
+    judged = judge_common("faces", ["happy", "Ahegao"], PROBABILITIES[:2], MODEL).to_dict()
+    assert judged["accuracy_free"] == 0 and judged["accuracy"] == 1
+    assert "only one common class, so it is always found" in format_cross(judged)
+    two = judge_common("faces", WORDS, PROBABILITIES, MODEL).to_dict()
+    assert "only one" not in format_cross(two)
+
+
 def test_no_common_class_is_a_sentence():
     with pytest.raises(ValueError, match=r"class of cats that the model knows \(anger, .*Received: "
                        r"Ahegao, purr\. .*--classes"):  # fmt: skip

@@ -110,7 +110,8 @@ def format_cross(found: Mapping[str, Any]) -> str:
         lines.append(f"    {'faces found':<28}{found['found']:7.4f}")
     free = format_share(found["accuracy_free"], found["accuracy_free_95"])
     lines.append(f"    {'accuracy, any class':<28}{free}")
-    lines.append("  among the common classes")
+    alone = "only one common class, so it is always found"
+    lines.append(f"  {alone if len(classes) == 1 else 'among the common classes'}")
     lines += [*format_figures(found), "  recall by emotion", *format_recall(found)]
     width = max(map(len, classes)) + 2
     lines.append("  confusion: true in rows, predicted in columns")

@@ -88,20 +88,25 @@ def test_any_speed_can_be_written(tmp_path, fps):
     assert times == pytest.approx([0, 1 / fps, 2 / fps], rel=1e-3, abs=2e-5)
 
 
-def test_an_avi_that_leaves_images_out_is_whole(tmp_path):
-    """Webcams leave images out where they are late; the header of an AVI counts those, too."""
+@pytest.mark.parametrize("ticks", [1, 40])
+def test_an_avi_that_leaves_images_out_is_whole(tmp_path, ticks):
+    """Webcams leave images out where they are late; the header of an AVI counts those, too.
+
+    Some screen recorders count milliseconds: 39 of 40 places are empty.
+    """
     places, film = [*range(40), 45, 46, 80, *range(120, 200)], tmp_path / "film.avi"
     with av.open(str(film), "w") as output:
-        stream = output.add_stream("mjpeg", rate=25)
+        stream = output.add_stream("mjpeg", rate=25 * ticks)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
         for place in places:
             image = av.VideoFrame.from_ndarray(grey(place), format="rgb24")
-            image.pts, image.time_base = place, Fraction(1, 25)
+            image.pts, image.time_base = place * ticks, Fraction(1, 25 * ticks)
             output.mux(stream.encode(image))
         output.mux(stream.encode(None))
     reader, frames = read(film)
     assert reader.warning is None
     assert [frame.time_s * 25 for frame in frames] == pytest.approx(places)
-    (tmp_path / "cut.avi").write_bytes(film.read_bytes()[: film.stat().st_size * 2 // 3])
+    images, _, _ = film.read_bytes().partition(b"idx1")
+    (tmp_path / "cut.avi").write_bytes(images[: len(images) * 2 // 3])
     reader, frames = read(tmp_path / "cut.avi")
     assert "its header promises 8.0 s" in reader.warning and 40 < len(frames) < len(places)

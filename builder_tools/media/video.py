@@ -200,8 +200,8 @@ class VideoReader:
         """Log what is missing after everything has been read."""
         promised, promised_s, found = self._stream.frames, self.duration_s or 0.0, []
         if promised and self._container.format.name == "avi":
-            # It also counts images left out, for which the one before is shown.
-            promised, promised_s = 0, promised / self.fps
+            # It counts ticks of its clock; where an image is left out, the one before is shown.
+            promised, promised_s = 0, float(promised * self._stream.time_base)
         if promised and "mov" in self._container.format.name:
             # The edit list of a trimmed clip hides images that are in the file.
             shown = sum(not entry.is_discard for entry in self._stream.index_entries)

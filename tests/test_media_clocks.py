@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from made_videos import number_in, numbered_image
 from odd_videos import read, record
+from PIL import Image
 
-from builder_tools.media import VideoReader
+from builder_tools.media import VideoReader, VideoWriter
 from builder_tools.media.clips import ClipReader
 from builder_tools.media.sound_samples import sound_blocks
 from builder_tools.timeline.cuts import Cut, write_ffconcat
@@ -111,3 +112,21 @@ def test_a_trailer_of_a_film_that_breaks_off_says_so(tmp_path, caplog):
     _, frames = read(tmp_path / "trailer.mp4")
     assert len(frames) == 15 and number_in(frames[4].image) == 79
     assert "broken.mkv: only the images up to" in caplog.text
+
+
+def test_a_last_image_that_is_shown_for_long_breaks_nothing_off(tmp_path, caplog):
+    """As the last of an animation, or each of a slide show."""
+    images = [Image.fromarray(numbered_image(number)) for number in range(20)]
+    lasts_ms = [100] * 19 + [4000]
+    images[0].save(
+        tmp_path / "film.gif", save_all=True, append_images=images[1:], duration=lasts_ms
+    )
+    with VideoReader(tmp_path / "film.gif") as reader:
+        end = int(reader.duration_s * reader.fps)
+    assert reader.duration_s == pytest.approx(5.9)
+    cut_trailer(tmp_path / "film.gif", [Cut(end - 10, 10)], tmp_path / "trailer.mp4")
+    with VideoWriter(tmp_path / "slides.mp4", 0.2, (96, 54)) as writer:
+        for number in range(6):
+            writer.write(numbered_image(number))
+    cut_trailer(tmp_path / "slides.mp4", [Cut(3, 3)], tmp_path / "trailer.mp4")
+    assert not caplog.records

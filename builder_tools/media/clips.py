@@ -30,7 +30,8 @@ class ClipReader(VideoReader):
     Arguments, attributes and errors are those of `VideoReader`.
 
     Attributes:
-        ends_s: When the last image is shown, in seconds from the first; None until it was read.
+        ends_s: Until when the last image is shown, in seconds from the first; None until it was
+            read.
     """
 
     ends_s: float | None = None
@@ -58,7 +59,8 @@ class ClipReader(VideoReader):
             while following is not None and self._time_s(following) <= time_s + tolerance_s:
                 shown, following, image = following, next(decoded, None), None
                 if following is None:
-                    self.ends_s = self._time_s(shown)
+                    lasts_s = float((shown.duration or 0) * shown.time_base)
+                    self.ends_s = self._time_s(shown) + max(lasts_s, 1 / self.fps)
             if shown is None:
                 shown = following
             if shown is None:
@@ -99,7 +101,7 @@ class ClipReader(VideoReader):
         self._stream = video_stream_of(self._container, self._name)
         step = 1 / Fraction(self.fps).limit_denominator(1001)
         for number, image in enumerate(self._decode()):
-            image.pts, image.time_base = number, step
+            image.pts, image.duration, image.time_base = number, 1, step
             yield image
 
     def _time_s(self, image: VideoFrame) -> float:

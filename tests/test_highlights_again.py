@@ -76,3 +76,25 @@ def test_starts_by_the_clock_on_the_wall(tmp_path):
         assert reactions["time_s"].iloc[0] == begin
         tables.append(reactions.assign(time_s=reactions["time_s"] - begin))
     pd.testing.assert_frame_equal(*tables, atol=1e-3)
+
+
+def test_recordings_that_cannot_be_of_one_film_are_refused(tmp_path, capsys):
+    """One began by the clock on the wall, the other is assumed to have begun with the film."""
+    viewers = [write_viewer(tmp_path / f"{who}.csv") for who in ("anna", "ben")]
+    out = tmp_path / "out"
+    given = [f"{viewers[0]}@+1795000000", str(viewers[1])]
+    assert main(["highlights", *given, "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "Expected recordings of one film, within 168 hours" in said
+    assert "anna begins at 1795000000 s" in said and "ben begins at 0 s" in said
+    assert not list(out.iterdir())
+
+
+def test_a_film_whose_header_declares_weeks_is_refused(tmp_path, command, capsys):
+    with VideoWriter(tmp_path / "film.mp4", 10.0, (96, 54)) as writer:
+        for time_s in (0.0, 1_000_000.0):
+            writer.write(numbered_image(0), time_s)
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "Expected a film of at most 168 hours" in said and "declares 278." in said
+    assert not (tmp_path / "out").exists()

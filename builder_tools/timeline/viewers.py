@@ -41,6 +41,9 @@ from builder_tools.timeline.trailer import cut_trailer
 from builder_tools.timeline.viewer_reports import ViewerReport, placed_report, report_of
 from builder_tools.timeline.writer import FIRST_COLUMNS, TABLE_SUFFIXES, TimelineWriter
 
+LONGEST_FILM_S = 7 * 24 * 3600.0
+"""Longest film, or time from the first recording's beginning to the last one's end."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -123,7 +126,8 @@ def search(
 
     Raises:
         ValueError: If a recording is given twice, an output would replace something, a timeline
-            lacks the measure, or no recording can be read; if only some cannot, they are left out.
+            lacks the measure, the film or the recordings span more than `LONGEST_FILM_S`, or no
+            recording can be read; if only some cannot, they are left out.
     """
     check_repeats(viewers, film)
     check_folder(out, viewers, film)
@@ -156,6 +160,8 @@ def search(
     duration_s = film_s or max((end_s for _, end_s in spans_s), default=0.0)
     # Without the film, all that is known of it lies between the first beginning and the last end.
     from_s = 0.0 if film else max(min(spans_s, default=(0.0, 0.0))[0], 0.0)
+    if tables and duration_s - from_s > LONGEST_FILM_S:
+        raise ValueError(_too_far_apart(starts))
     seen = pd.DataFrame()
     if tables:
         seen = reactions(tables, starts, duration_s, settings.signal, from_s=from_s)
@@ -175,7 +181,22 @@ def search(
 
 def _film_length_s(film: Path) -> float:
     with VideoReader(film) as reader:  # read all frames if no duration is declared
-        return reader.duration_s or [f.time_s for f in reader][-1] + 1 / reader.fps
+        length_s = reader.duration_s or [f.time_s for f in reader][-1] + 1 / reader.fps
+    if length_s > LONGEST_FILM_S:
+        raise ValueError(
+            f"Expected a film of at most {LONGEST_FILM_S / 3600:g} hours. Received: {film}, which "
+            f"declares {length_s / 3600:.0f}. Convert it anew, as its header may be wrong."
+        )
+    return length_s
+
+
+def _too_far_apart(starts: Mapping[str, float]) -> str:
+    """Say which recordings cannot be of one film, by when each viewer's began."""
+    told = [f"{name} begins at {starts[name]:.0f} s" for name in sorted(starts, key=starts.get)]
+    return (
+        f"Expected recordings of one film, within {LONGEST_FILM_S / 3600:g} hours. Received: "
+        f"{told[0]}, {told[-1]}. Say when each began: VIEWER@+SECONDS, or --offsets."
+    )
 
 
 def _by_viewer(

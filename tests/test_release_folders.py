@@ -96,6 +96,21 @@ def test_a_model_of_another_run_is_not_overwritten(tmp_path, capsys):
     assert train("--name", "one") == 0, "the same run goes on"
 
 
+def test_a_model_of_other_data_is_not_overwritten(tmp_path, capsys):
+    """Two runs of one configuration may have learnt from different data."""
+    write_faces()
+    assert train("--name", "one") == 0
+    hashes = ModelCard.read("saved_models/one").sha256
+    shutil.rmtree("faces/sad")
+    assert train("--name", "two") == 0
+    capsys.readouterr()
+    assert train("--name", "one", "--run", "runs/two") == 2
+    assert "saved_models/one holds a model, and none of a run in" in capsys.readouterr().err
+    assert ModelCard.read("saved_models/one").sha256 == hashes
+    os.remove("runs/two/data.json")
+    assert train("--name", "two") == 0, "runs of earlier code tell nothing of their data"
+
+
 def test_reports_are_a_folder_before_the_work(tmp_path, capsys):
     (tmp_path / "reports").write_text("a file")
     with pytest.raises(SystemExit, match="2"):

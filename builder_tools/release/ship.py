@@ -24,7 +24,13 @@ from builder_tools.release.affect import (
 from builder_tools.release.data import load_data
 from builder_tools.release.exporting import export_run
 from builder_tools.release.finishing import finish_model
-from builder_tools.release.run_data import CONFIG_FILE, card_beside, expect_emotions, note_data
+from builder_tools.release.run_data import (
+    CONFIG_FILE,
+    card_beside,
+    data_of_run,
+    expect_emotions,
+    note_data,
+)
 from builder_tools.release.run_record import data_record, run_record
 from builder_tools.release.targets import (
     TEMPERATURES,
@@ -249,10 +255,13 @@ def _expect_writable(folder: Path, run_folder: Path) -> None:
 
 
 def _is_model_of(folder: Path, run_folder: Path) -> bool:
-    """Return whether a folder holds the model of a run, by the configuration both tell."""
+    """Return whether a folder holds the model of a run, by what both tell: configuration, data."""
     if not (run_folder / CONFIG_FILE).is_file():
         return False
-    told, own = read_json_object(run_folder / CONFIG_FILE), ModelCard.read(folder).training
-    own = own.get("config", {})
+    training = ModelCard.read(folder).training
+    data = data_of_run(run_folder / "last.keras") or {}
+    if "data_sha256" in data and data["data_sha256"] != training.get("data_sha256"):
+        return False
+    told, own = read_json_object(run_folder / CONFIG_FILE), training.get("config", {})
     # The card names the weights without their folder.
     return all(own.get(name) == told.get(name) for name in {*told, *own} - {"weights"})

@@ -160,6 +160,19 @@ def test_people_beside_folders_are_found_by_the_names_of_their_images(tmp_path, 
         persons_beside(root)
 
 
+def test_a_list_of_people_is_no_table_of_images(tmp_path, caplog):
+    """It may lie beside one, and name two people alike."""
+    root = tmp_path / "faces"
+    write_folders(root, {"happy": 24, "sad": 24})
+    (root / "subjects.csv").write_text("subject_id,Name,age\n1,A. B. Cook,30\n2,A. B. Cook,40\n")
+    assert persons_beside(root) == {}
+    (root / "people.csv").write_text("name,person\nhappy/1.png,ann\n")
+    assert persons_beside(root) == {"happy/1.png": "ann"} and not caplog.text
+    (root / "people.csv").write_text("image,person\n../faces/happy/1.png,ann\nhappy_2,ben\n")
+    assert persons_beside(root) == {}
+    assert "2 of the 2 images in which it names people are not in the folder" in caplog.text
+
+
 def test_label_va_takes_the_same_train(faces, tmp_path):
     out = tmp_path / "labels.csv"
     command = ["label-va", str(faces), "--out", str(out), "--split", "train", "--method", "anchor"]

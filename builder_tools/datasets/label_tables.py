@@ -23,7 +23,7 @@ from builder_tools.datasets.ferplus import parse_pixels
 from builder_tools.datasets.table import IMAGE_COLUMNS, ImageTable, table_of_files
 from builder_tools.emotions import FER2013_TO_EMOTION, NINE_EMOTIONS, EmotionSet
 from builder_tools.fields import encoding_of
-from builder_tools.media import find_images
+from builder_tools.media import IMAGE_SUFFIXES, find_images
 
 COLUMN_NAMES = {
     "path": (
@@ -128,9 +128,11 @@ def persons_beside(folder: Path) -> dict[str, str]:
     Raises:
         ValueError: If several tables do, or an image appears twice; names the tables or rows.
     """
-    heads = _tables_in(folder) if folder.is_dir() else ()
-    tables = {file: _usual_columns(head) for file, head in heads}
-    tables = {file: has for file, has in tables.items() if {"path", "person"} <= has.keys()}
+    tables = {}
+    for file, head in _tables_in(folder) if folder.is_dir() else ():
+        places = _usual_columns(head)
+        if {"path", "person"} <= places.keys() and not _lists_people(file, places):
+            tables[file] = places
     if not tables:
         return {}
     if len(tables) > 1:
@@ -143,7 +145,7 @@ def persons_beside(folder: Path) -> dict[str, str]:
     texts = rows[places["path"]]
     paths = _places_of(folder, _names_of(file, texts))
     _refuse_shared(file, paths, texts)
-    absent = [not (path.is_file() and path.is_relative_to(folder)) for path in paths]
+    absent = [not path.is_file() or not _is_below(path, folder) for path in paths]
     if any(absent):
         shown = texts.iloc[absent.index(True)]
         logger.warning(
@@ -152,6 +154,18 @@ def persons_beside(folder: Path) -> dict[str, str]:
         )
     who = zip(paths, rows[places["person"]].str.strip(), absent, strict=True)
     return {path.relative_to(folder).as_posix(): name for path, name, gone in who if not gone}
+
+
+def _lists_people(file: Path, places: Mapping[str, str]) -> bool:
+    """Return whether the names in a table are those of people, not of images."""
+    if places["path"].casefold() != "name":
+        return False
+    names = _read(file)[places["path"]]
+    return not any(PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES for name in names)
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.is_relative_to(folder) and ".." not in path.relative_to(folder).parts
 
 
 def _tables_in(folder: Path) -> Iterator[tuple[Path, pd.DataFrame]]:

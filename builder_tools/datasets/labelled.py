@@ -37,10 +37,10 @@ def list_labelled(
     Args:
         source: Class folders; a folder with a table of labels (`label_tables`), if no folder name
             is an emotion or `columns` are given; the table itself; or a zip of these, which is
-            unpacked until the process ends. Who is in each image is also read from a table of
-            labels directly in the folder of class folders.
+            unpacked until the process ends. Who is in each image is also read from a table
+            directly in the folder of class folders.
         classes: Word -> class, overriding the word's usual meaning; "" leaves a class out.
-        columns: Names of the columns `path`, `emotion` and `split` in a table.
+        columns: Names of the columns `path`, `emotion`, `split` and `person` in a table.
 
     Raises:
         FileNotFoundError: If nothing is there, or an image is missing.

@@ -74,6 +74,13 @@ def test_sound_and_sections_count_from_the_first_image(tmp_path, share):
         assert number_in(next(clip.images_at([seen_s]))) == 100
 
 
+def test_sound_counts_from_itself_where_no_image_can_be_decoded(tmp_path):
+    """A recording that ends before the next key frame, on a clock that began long before it."""
+    late = recorded_from(numbered_film(tmp_path / "film.ts"), 0.9)
+    place, _ = next(sound_blocks(late, RATE_HZ))
+    assert place == 0
+
+
 def test_a_section_of_a_file_whose_first_images_are_empty(tmp_path):
     """The encoder's delay is empty images at the beginning of an AVI."""
     film = numbered_film(tmp_path / "film.avi", beep_at=None)

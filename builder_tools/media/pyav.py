@@ -176,7 +176,8 @@ def first_image_s(source: str | Pipe) -> float | None:
     """Return when the first image of a file is shown, in seconds on the file's own clock.
 
     That is time 0 of `VideoReader`. The clock may begin earlier: with sound, or with images that
-    cannot be decoded because the recording began between two key frames. None if it has no images.
+    cannot be decoded because the recording began between two key frames. None if it has no image
+    that can be decoded.
 
     Raises:
         FileNotFoundError, ValueError, OSError: As `VideoReader`.
@@ -186,7 +187,7 @@ def first_image_s(source: str | Pipe) -> float | None:
             return None
         stream = video_stream_of(container, str(source))
         images = decode_past_damage(container, stream, lambda parts: None, str(source))
-        return next((image.time or 0.0 for image in images), 0.0)
+        return next((image.time or 0.0 for image in images), None)
 
 
 def known_streams(streams: Iterable[Any]) -> list[Any]:

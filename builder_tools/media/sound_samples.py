@@ -104,7 +104,7 @@ def sound_blocks(
 
 
 def time_zero_s(source: str | Path | Pipe, sound: AudioStream) -> float:
-    """Return when a file's first image is shown, or its first sound is heard if it has no images.
+    """Return when a file's first image is shown; if it has none, when its first sound is heard.
 
     Args:
         source: The file.

@@ -51,7 +51,7 @@ def record(source, out):
     """Write the images of a video again, with its sound, as `video-rec` does."""
     with (
         VideoReader(source) as reader,
-        VideoWriter(out, reader.fps, reader.size, audio_from=reader.opened) as writer,
+        VideoWriter(out, reader.fps, reader.size, audio_from=reader) as writer,
     ):
         for frame in reader:
             writer.write(frame.image, frame.time_s)

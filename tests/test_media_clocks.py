@@ -1,6 +1,8 @@
 """Files whose clock does not begin with the first image: sound, sections and lists keep in step."""
 
+import threading
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -72,6 +74,32 @@ def test_sound_and_sections_count_from_the_first_image(tmp_path, share):
     assert beep_s(record(film, tmp_path / "again.mp4")) == pytest.approx(seen_s, abs=0.005)
     with ClipReader(film) as clip:
         assert number_in(next(clip.images_at([seen_s]))) == 100
+
+
+def test_sound_of_a_live_stream_counts_from_the_image_that_was_seen_first(tmp_path):
+    """Whoever connects later sees later images; all are on the clock of the stream."""
+    film = numbered_film(tmp_path / "film.ts", beep_at=200)
+    data, connections = film.read_bytes(), []
+
+    class Live(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            missed = int(len(data) * 0.21 * len(connections)) // 188 * 188
+            connections.append(missed)
+            self.wfile.write(data[missed:])
+
+        def log_message(self, *told):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Live) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        out = record(f"http://127.0.0.1:{server.server_port}/live.ts", tmp_path / "out.mp4")
+        server.shutdown()
+    _, frames = read(out)
+    seen_s = next(frame.time_s for frame in frames if number_in(frame.image) == 200)
+    assert beep_s(out) == pytest.approx(seen_s, abs=0.005)
+    assert len(connections) <= 3
 
 
 def test_sound_counts_from_itself_where_no_image_can_be_decoded(tmp_path):

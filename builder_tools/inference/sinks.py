@@ -178,7 +178,7 @@ class VideoSink:
         """Return a sink that writes a file while the video is read."""
         from builder_tools.media import VideoWriter
 
-        return cls(VideoWriter(out, reader.fps, reader.size, audio_from=reader.opened))
+        return cls(VideoWriter(out, reader.fps, reader.size, audio_from=reader))
 
     def take(self, result: FrameResult) -> bool:
         self._writer.write(result.image, result.time_s)

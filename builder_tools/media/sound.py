@@ -49,23 +49,27 @@ class SoundTrack:
     Args:
         source: A file or pipe; if it has no sound, none is written.
         output: The container to write to; the stream is added to it at once.
+        start_s: Time 0 on the source's own clock, in seconds, if known: a live stream cannot be
+            asked for it, as its first image is another in each connection.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a media file.
     """
 
-    def __init__(self, source: str | Pipe, output: OutputContainer) -> None:
+    def __init__(
+        self, source: str | Pipe, output: OutputContainer, start_s: float | None = None
+    ) -> None:
         self._source, self._output = source, output
         self._input = open_input(source)
         self._waiting: Packet | None = None
         self._last_dts: int | None = None
         self._packets: Iterator[Packet] = iter(())
         for stream in known_streams(self._input.streams.audio)[:1]:
+            self._start_s = time_zero_s(source, stream) if start_s is None else start_s
             self._open(stream)
 
     def _open(self, stream: AudioStream) -> None:
-        self._start_s = time_zero_s(self._source, stream)
         codec = stream.codec_context
         name, is_whole = codec.codec.canonical_name, bool(codec.sample_rate and codec.channels)
         if name == "aac":
@@ -141,7 +145,8 @@ class SoundTrack:
 
     def _encoded(self, channels: int) -> Iterator[Packet]:
         rate = self._stream.rate
-        for place, samples in _frames(sound_blocks(self._source, rate, channels=channels), rate):
+        blocks = sound_blocks(self._source, rate, channels=channels, zero_s=self._start_s)
+        for place, samples in _frames(blocks, rate):
             sound = import_av().AudioFrame.from_ndarray(
                 samples, format="fltp", layout=self._stream.layout.name
             )

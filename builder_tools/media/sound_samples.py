@@ -45,7 +45,12 @@ def sound_rate_hz(source: str | Path) -> int | None:
 
 
 def sound_blocks(
-    source: str | Path | Pipe, rate_hz: int, *, channels: int = 1, start_s: float = 0.0
+    source: str | Path | Pipe,
+    rate_hz: int,
+    *,
+    channels: int = 1,
+    start_s: float = 0.0,
+    zero_s: float | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield a file's sound block by block, in constant memory.
 
@@ -57,6 +62,7 @@ def sound_blocks(
         rate_hz: Samples per second to yield.
         channels: 1 or 2.
         start_s: Approximate start (a block or two before it may come first).
+        zero_s: Place 0 on the file's own clock, in seconds; None to find it.
 
     Yields:
         (place, samples): index of the first sample, 0 at the first image (or the first sound in
@@ -71,7 +77,7 @@ def sound_blocks(
         if not streams:
             raise ValueError(f"{str(source)!r} has no sound.")
         stream = streams[0]
-        zero_s = time_zero_s(source, stream)
+        zero_s = time_zero_s(source, stream) if zero_s is None else zero_s
         if start_s > _EARLIER_S:
             place = round((start_s - _EARLIER_S + zero_s) / stream.time_base)
             with explained(str(source)):

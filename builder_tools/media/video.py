@@ -62,7 +62,8 @@ class VideoReader:
         duration_s: Declared length in seconds, or None if unknown.
         start_s: When the first image is shown on the file's own clock, in seconds.
         has_audio: Whether there is a sound stream.
-        opened: Pass it to `VideoWriter(audio_from=...)` to copy the sound.
+        opened: What was opened, which can be opened again; `VideoWriter(audio_from=...)` takes it
+            or, as is better for live streams, the reader itself.
         warning: None or, after the last image, a sentence on what could not be read.
 
     Raises:

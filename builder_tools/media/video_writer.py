@@ -20,6 +20,7 @@ from builder_tools.media.partial import partial_path
 from builder_tools.media.pipes import Pipe
 from builder_tools.media.pyav import explained_writing, import_av
 from builder_tools.media.sound import SOUND_TAIL_S, SoundTrack
+from builder_tools.media.video import VideoReader
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -52,7 +53,7 @@ class VideoWriter:
         path: Path to write to, ending in .mp4, .m4v or .mov; missing folders are created.
         fps: Frames per second; sets the step between images written without a time.
         size: (width, height) in pixels of every image.
-        audio_from: A file (or `VideoReader.opened`) whose sound to copy: MP3, and the AAC of MP4
+        audio_from: A file, or an open `VideoReader`, whose sound to copy: MP3, and the AAC of MP4
             and Matroska, bit for bit, other codecs as AAC. Its first image is time 0; sound ends
             at most 1 s after the last image written. Damaged sound is left out.
 
@@ -69,7 +70,7 @@ class VideoWriter:
         fps: float,
         size: tuple[int, int],
         *,
-        audio_from: str | Path | Pipe | None = None,
+        audio_from: str | Path | Pipe | VideoReader | None = None,
     ) -> None:
         self.path = Path(path)
         self.fps = float(fps)
@@ -192,7 +193,7 @@ class VideoWriter:
         else:
             self.discard()
 
-    def _open(self, audio_from: str | Path | Pipe | None) -> None:
+    def _open(self, audio_from: str | Path | Pipe | VideoReader | None) -> None:
         av = import_av()
         # Frames per second, or seconds per image, with a denominator of at most 1001.
         if self.fps >= 1:
@@ -219,7 +220,9 @@ class VideoWriter:
         codec.color_primaries, codec.color_trc = 1, 1
         codec.thread_type = "AUTO"
         self._reformatter = av.video.reformatter.VideoReformatter()
-        if audio_from is not None:
+        if isinstance(audio_from, VideoReader):
+            self._sound = SoundTrack(audio_from.opened, self._container, audio_from.start_s)
+        elif audio_from is not None:
             source = audio_from if isinstance(audio_from, Pipe) else str(audio_from)
             self._sound = SoundTrack(source, self._container)
 

@@ -204,3 +204,14 @@ def test_classes_that_are_not_there_are_named(tmp_path, caplog):
     root = flat_folder(tmp_path / "set", "file,emotion", "{path},{word}")
     list_labelled(root / "labels.csv", classes={"angy": "anger", "Happy": "happy"})
     assert "'angy' asked for, and not there" in caplog.text and "'Happy'" not in caplog.text
+
+
+def test_a_column_of_splits_may_be_empty(tmp_path):
+    """As in a csv of label-va for images without splits."""
+    root = flat_folder(tmp_path / "set", "file,emotion,split", "{path},{word},")
+    assert set(list_labelled(root).table["split"]) == {""}
+    assert set(load_labelled(root).table["split"]) == {"train", "valid", "test"}
+    table = root / "labels.csv"
+    table.write_text(table.read_text().rstrip("\n") + "train\n")
+    with pytest.raises(ValueError, match="Expected a split"):
+        list_labelled(root)

@@ -267,6 +267,8 @@ def _splits_of(file: Path, rows: pd.DataFrame, places: Mapping[str, str]) -> np.
     if "split" not in places:
         return np.full(len(rows), "", object)
     words = rows[places["split"]].str.strip()
+    if not any(words):
+        return words.to_numpy(object)
     known = words.map(split_word)
     _refuse_rows(file, known == "", f"a split of {sorted(SPLIT_OF_FOLDER)}", words)
     return known.to_numpy(object)

@@ -206,6 +206,13 @@ def test_classes_that_are_not_there_are_named(tmp_path, caplog):
     assert "'angy' asked for, and not there" in caplog.text and "'Happy'" not in caplog.text
 
 
+def test_a_class_that_is_left_out_is_there(tmp_path, caplog):
+    caplog.set_level("INFO")
+    write_folders(tmp_path / "set", {"happy": 3, "bored": 3})
+    assert len(list_labelled(tmp_path / "set", classes={"bored": ""})) == 3
+    assert "not there" not in caplog.text and "bored = left out" in caplog.text
+
+
 def test_a_column_of_splits_may_be_empty(tmp_path):
     """As in a csv of label-va for images without splits."""
     root = flat_folder(tmp_path / "set", "file,emotion,split", "{path},{word},")

@@ -129,6 +129,7 @@ def list_class_folders(
     if wanted is None and not {name for _, name in found if name} <= set(NINE_EMOTIONS):
         # A data set with classes of its own keeps its names: only those asked for are changed.
         found = [(folder, as_written(folder.name, classes)) for folder in names_of]
+    meant = {folder.name: name for folder, name in found}
     found = [(folder, name) for folder, name in found if name]
     if not found:
         raise ValueError(f"Expected a class that is not left out in {root}. Received: {classes}.")
@@ -148,7 +149,7 @@ def list_class_folders(
             f"Expected class folders named after one of {list(wanted)} in {root}. "
             f"Received: {unknown}. Rename them, or say what they are: --classes NAME=CLASS."
         )
-    say_classes({folder.name: name for folder, name in found}, classes)
+    say_classes(meant, classes)
     rows = [(path, name, folder.split) for folder, name in found for path in folder.paths]
     paths, names_of_emotions, splits = zip(*rows, strict=True)
     names = [path.relative_to(root).as_posix() for path in paths]

@@ -56,13 +56,14 @@ def say_classes(meant: Mapping[str, str], classes: Mapping[str, str]) -> None:
     """Log, once per data set, which words are read as another, and which requests had no effect.
 
     Args:
-        meant: The words present -> their classes.
+        meant: The words present -> their classes, "" if left out.
         classes: What was requested, as in `class_of`.
     """
     there = {word.casefold() for word in meant}
     absent = [name for name in classes if name.casefold() not in there]
     if absent:
         logger.warning("classes: %s asked for, and not there", ", ".join(map(repr, absent)))
-    changed = [f"{word} = {name}" for word, name in sorted(meant.items()) if word != name]
+    changed = [(word, name) for word, name in sorted(meant.items()) if word != name]
     if changed:
-        logger.info("classes: %s (--classes NAME=CLASS changes that)", ", ".join(changed))
+        told = ", ".join(f"{word} = {name or 'left out'}" for word, name in changed)
+        logger.info("classes: %s (--classes NAME=CLASS changes that)", told)

@@ -146,6 +146,7 @@ def test_figures_of_a_card_are_of_the_splits_that_were_trained_on(tmp_path, caps
         ("evaluate", "--model", "mine", "--update-card"),
         ("quantize", "mine", "--out", "twin"),
         ("ensemble", "mine", "mine", "--out", "joined"),
+        ("export", "runs/mine/last.keras", "--size", "24", "--int8", "--out", "twin"),
     )
     for command in commands:
         assert main([*command, *data]) == 2

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from builder_tools.cards import ModelCard
 from builder_tools.datasets import DATASETS
 from builder_tools.datasets.identity import data_sha256
 from builder_tools.datasets.table import SPLITS, ImageTable
@@ -65,25 +64,26 @@ def load_data(
     return data.with_emotions(EmotionSet(known))
 
 
-def expect_trained_on(card: ModelCard, table: ImageTable) -> None:
+def expect_trained_on(name: str, training: Mapping[str, Any], table: ImageTable) -> None:
     """Refuse data other than a model's own, in the same splits, for figures in its card.
 
-    Its valid and test images may be among those that it learnt from. Cards that do not tell of
+    Its valid and test images may be among those that it learnt from. Records that do not tell of
     their data are not checked.
 
     Args:
-        card: Card of the model.
+        name: Name of the model, or of its run.
+        training: What its card says about its training.
         table: The data set with splits.
 
     Raises:
-        ValueError: If the card tells of other data, or of other splits.
+        ValueError: If the record tells of other data, or of other splits.
     """
-    own = card.training.get("data_sha256")
+    own = training.get("data_sha256")
     if own is not None and own != data_sha256(table):
         received = {split: len(table.split(split)) for split in SPLITS}
         raise ValueError(
-            f"Expected the data that {card.name!r} was trained on, in the same splits: "
-            f"{card.training.get('pictures', 'those of its card')}. Received: {received}, which "
+            f"Expected the data that {name!r} was trained on, in the same splits: "
+            f"{training.get('pictures', 'those of its card')}. Received: {received}, which "
             "are other images or other splits. Give the --data, --source, --classes and --shares "
             "of its training. Other data are judged by evaluate without --update-card."
         )

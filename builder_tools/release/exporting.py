@@ -18,7 +18,7 @@ from builder_tools.datasets.table import ImageTable
 from builder_tools.export import Export, export_model
 from builder_tools.fields import check_whole
 from builder_tools.media import resize_faces
-from builder_tools.release.data import load_data
+from builder_tools.release.data import expect_trained_on, load_data
 from builder_tools.release.predicting import Predictions, faces_within
 from builder_tools.release.quantizing import quantize_where_it_holds
 from builder_tools.release.run_data import (
@@ -78,8 +78,8 @@ def export_network(
     Raises:
         FileExistsError: If the folder is not empty.
         ValueError: If the file is not a network, or one of valence and arousal, or has another
-            number of emotions, or its run has others; with `int8`, if the data set has others;
-            also as in `export_model`.
+            number of emotions, or its run has others; with `int8`, if the data set has others, or
+            is not the run's in the same splits; also as in `export_model`.
     """
     from builder_tools.networks import read_network
 
@@ -114,6 +114,8 @@ def export_network(
         learnt = learnt or data_record(table, data)
         voted = learnt["data"] == "ferplus"
         training = learnt | run_record(network.parent)
+    if int8:
+        expect_trained_on(network.parent.name, training, table)
     export = export_model(
         model,
         folder,

@@ -73,7 +73,8 @@ def judge_and_write(
     Raises:
         ValueError: If the card tells that the model was trained on other data or splits.
     """
-    expect_trained_on(ModelCard.read(folder), table)
+    card = ModelCard.read(folder)
+    expect_trained_on(card.name, card.training, table)
     found = Predictions(folder, table)
     card, judgements = judge_predictions(found.card, found, labels=labels)
     _write(Path(folder), card)
@@ -121,7 +122,7 @@ def quantize_model(
     card = EmotionClassifier(source).card
     if "int8" in card.training:
         raise ValueError(f"Expected a float32 model in {source}. Received: one that is int8.")
-    expect_trained_on(card, table)
+    expect_trained_on(card.name, card.training, table)
     with new_folder(out) as place:
         for path in filter(Path.is_file, source.iterdir()):
             shutil.copyfile(path, place / path.name)

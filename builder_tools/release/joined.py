@@ -62,7 +62,7 @@ def join_models(
             f"Expected a size of 1...{most_px} px, as none of the members takes larger faces. "
             f"Received: {size_px}."
         )
-    expect_trained_on(cards[0], table)
+    expect_trained_on(cards[0].name, cards[0].training, table)
     record = _record(cards, shares)
     with new_folder(Path(out)) as place:
         files = [folder / card.file for folder, card in zip(folders, cards, strict=True)]

@@ -261,8 +261,8 @@ def _again(posed: Path, photos: Path) -> str:
         f"the outer corners of the eyes (from {LEAST_EYES_PX} px). A view of "
         f"{FRAME_TO_WINDOW:g} frames was chosen of 1.2, 1.3, 1.35, 1.4 and 1.5 on every eighth of "
         "the posed faces and the photographs. With the view before 2026-11-28 (1.2 of the square "
-        "that the emotion is read from) landmarks of `mediapipe` were 0.021 off on posed faces, and "
-        "0.024 on the four largest faces of each photograph, where they are 0.011 off now."
+        "that the emotion is read from) landmarks of `mediapipe` were 0.021 off on posed faces, "
+        "and 0.024 on the four largest faces of each photograph, where they are 0.011 off now."
     )
     return "\n".join([told, "", *lines])
 

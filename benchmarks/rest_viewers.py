@@ -23,7 +23,7 @@ from sklearn.metrics import roc_auc_score
 from builder_tools.emotions import EmotionSet
 from builder_tools.media import replacing
 from builder_tools.results import Box, Face, FaceEmotion
-from builder_tools.timeline.highlights import common_reaction
+from builder_tools.timeline.chance import common_reaction
 from builder_tools.timeline.signals import SignalSettings, reaction
 from builder_tools.tracking.resting import AUTO, RestTracker
 

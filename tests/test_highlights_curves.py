@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from builder_tools.timeline.chance import common_reaction, highest_by_chance
 from builder_tools.timeline.highlights import (
     HighlightSettings,
     bootstrap_median,
-    common_reaction,
     find_highlights,
 )
 
@@ -75,6 +75,36 @@ def test_the_bootstrap_interval():
     assert bootstrap_median(np.array([2.0, 2.0]), 100, 0) == (2.0, 2.0)
     low, high = bootstrap_median(np.arange(11.0), 2000, 0)
     assert 1 <= low < 5 < high <= 9
+
+
+def _each_for_themselves(rng, viewers=4, count=3000):
+    """Slow noise, as faces move; a viewer looks away for a while."""
+    kernel = np.exp(-np.arange(60) / 10.0)
+    noise = rng.normal(size=(viewers, count + 59))
+    curves = np.stack([np.convolve(one, kernel, "valid") for one in noise], axis=1)
+    curves = curves / curves.std()
+    curves[:200, 0] = np.nan
+    return curves
+
+
+def test_chance_is_evenly_spread_where_nobody_reacts_together():
+    rng, found = np.random.default_rng(0), []
+    for _ in range(40):
+        curves = _each_for_themselves(rng)
+        highest = np.nanmax(common_reaction(curves, 0.5))
+        moved = highest_by_chance(curves, 0.5, seed=1, resamples=39)
+        found.append((moved >= highest).mean())
+    assert 0.35 < np.mean(found) < 0.65 and np.mean(np.array(found) < 0.05) < 0.15
+
+
+def test_what_all_react_to_is_no_chance():
+    curves = _each_for_themselves(np.random.default_rng(0))
+    curves[1500:1510] += 6
+    best, *others = find_highlights(_frame(curves), 300.0, HighlightSettings(only_agreed=False))
+    assert best.chance == pytest.approx(1 / 200) and best.peak_s == pytest.approx(150, abs=1)
+    assert all(one.chance > 0.05 for one in others) and others
+    (alone,) = find_highlights(_bumps(3.0), 20.0, HighlightSettings())
+    assert alone.chance is None
 
 
 @pytest.mark.parametrize("wrong", [{"count": 0}, {"seconds": 0}, {"least_share": 0}])

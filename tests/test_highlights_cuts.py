@@ -28,7 +28,7 @@ def test_cuts_are_exact_at_any_frame_rate(tmp_path, fps):
 
 
 def _highlight(start, end):
-    return Highlight(1, start, end, end, 1.0, None, None, 1, 1, "one viewer")
+    return Highlight(1, start, end, end, 1.0, None, None, 1, 1, None, "one viewer")
 
 
 @pytest.mark.parametrize(("fps", "end"), [(0.4, "00:00:10:00"), (0.02, "00:02:30:00")])

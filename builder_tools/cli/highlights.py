@@ -116,7 +116,7 @@ def _draw(found, settings, path: Path) -> None:
 
     without_screen()
     from builder_tools.plots.timeline import plot_highlights
-    from builder_tools.timeline.highlights import common_reaction
+    from builder_tools.timeline.chance import common_reaction
 
     common = common_reaction(found.viewers.to_numpy(), settings.least_share)
     segments = [(highlight.start_s, highlight.end_s) for highlight in found.highlights]

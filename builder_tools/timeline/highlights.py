@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
 
 from builder_tools.fields import check_seed, check_types
+from builder_tools.timeline.chance import common_reaction, highest_by_chance
 from builder_tools.timeline.people import PersonRule
 from builder_tools.timeline.seats import viewers_in
 from builder_tools.timeline.signals import SignalSettings, reaction, sample
@@ -20,6 +22,8 @@ INTERVAL = (2.5, 97.5)
 AGREED, DOUBTFUL, ONE_VIEWER = "agreed", "doubtful", "one viewer"
 """How far to trust a highlight: enough viewers reacted together; they did not; there was only one
 viewer, who has nobody to agree with."""
+MOST_CHANCE = 0.05
+"""From more chance on, a highlight may be of viewers who reacted each for themselves."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class HighlightSettings:
             with anybody: such a peak is kept, and labelled so.
         only_agreed: Whether to leave out peaks without agreement.
         resamples: Number of bootstrap resamples over viewers.
-        seed: Seed of the bootstrap.
+        seed: Seed of the bootstrap, and of the times by which viewers are moved.
         signal: How to read reactions.
 
     Raises:
@@ -101,6 +105,8 @@ class Highlight:
         score_high: Upper end of the interval.
         viewers: How many viewers were visible then.
         agreeing: How many of them reacted clearly.
+        chance: How often there is a peak as high anywhere in a film in which nobody reacts
+            together (`timeline.chance`); None with one viewer.
         trust: `agreed`, `doubtful` or `one viewer`.
     """
 
@@ -113,6 +119,7 @@ class Highlight:
     score_high: float | None
     viewers: int
     agreeing: int
+    chance: float | None
     trust: str
 
 
@@ -147,21 +154,6 @@ def film_times(duration_s: float, settings: SignalSettings, from_s: float = 0.0)
     return np.arange(first, max(end, first + 1)) * settings.step_s
 
 
-def common_reaction(viewers: np.ndarray, least_share: float) -> np.ndarray:
-    """Return the median over the visible viewers: `(n,)`, NaN where there are too few.
-
-    Args:
-        viewers: `(n, viewers)` reactions, NaN where a face is missing.
-        least_share: Share of viewers required.
-    """
-    seen = np.isfinite(viewers).sum(axis=1)
-    enough = seen >= max(math.ceil(least_share * viewers.shape[1] - 1e-9), 1)
-    common = np.full(len(viewers), np.nan)
-    if enough.any():
-        common[enough] = np.nanmedian(viewers[enough], axis=1)
-    return common
-
-
 def find_highlights(
     viewers: pd.DataFrame,
     duration_s: float,
@@ -182,6 +174,16 @@ def find_highlights(
     settings = settings.for_film(duration_s - from_s)
     common = common_reaction(viewers.to_numpy(), settings.least_share)
     chosen: list[Highlight] = []
+
+    @cache
+    def by_chance() -> np.ndarray:
+        every = max(round(settings.signal.smooth_s / 2 / settings.signal.step_s), 1)
+        seen = viewers.to_numpy()[::every]
+        return highest_by_chance(seen, settings.least_share, seed=settings.seed)
+
+    def chance_of(score: float) -> float:
+        return float((1 + (by_chance() >= score).sum()) / (1 + len(by_chance())))
+
     for peak in _peaks(common, settings):
         # Centred on the cause of the reaction, shifted to lie inside the film.
         length_s = min(settings.seconds, duration_s - from_s)
@@ -206,6 +208,7 @@ def find_highlights(
             score_high=high,
             viewers=len(at_peak),
             agreeing=agreeing,
+            chance=None if viewers.shape[1] == 1 else chance_of(float(common[peak])),
             trust=ONE_VIEWER if viewers.shape[1] == 1 else trust,
         )
         if one.trust != DOUBTFUL or not settings.only_agreed:

@@ -13,6 +13,7 @@ from builder_tools.inference import Inference
 from builder_tools.media import VideoReader
 from builder_tools.media.guarding import check_outputs, check_own
 from builder_tools.media.partial import replacing
+from builder_tools.timeline.chance import common_reaction
 from builder_tools.timeline.cuts import (
     cuts_of,
     write_edl,
@@ -21,9 +22,9 @@ from builder_tools.timeline.cuts import (
 )
 from builder_tools.timeline.highlights import (
     AGREED,
+    MOST_CHANCE,
     Highlight,
     HighlightSettings,
-    common_reaction,
     find_highlights,
     reactions,
 )
@@ -292,6 +293,13 @@ def _remarks(
             f"stand out: that takes {settings.least_agreement:.0%} of those seen at "
             f"{settings.clear_sigmas:g} sigma or more, and a 95 % interval of their median "
             f"above 0. {kept}"
+        ]
+    lucky = [one for one in highlights if one.chance is not None and one.chance > MOST_CHANCE]
+    if lucky:
+        return [
+            f"{len(lucky)} of these moments may be chance: {viewers} viewers who react each for "
+            f"themselves give one as high in {min(one.chance for one in lucky):.0%} of films or "
+            "more (column chance). More viewers, or a longer film, would tell."
         ]
     if not highlights:
         return [

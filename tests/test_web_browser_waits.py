@@ -43,7 +43,7 @@ def test_results_are_called_deleted_only_once_they_are(open_page, files):
         assert faults(page) == []
         page.unroute("**/results/*")
     page.click(".bt-delete")
-    page.wait_for_selector("#bt-batch-result >> text=Deleted.")
+    page.wait_for_selector("#bt-batch-result >> text=/^Deleted/")
     assert alert.count() == 0
     origin = page.evaluate("location.origin")
     assert page.request.get(origin + table).status == 410

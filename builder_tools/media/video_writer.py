@@ -220,11 +220,11 @@ class VideoWriter:
         codec.color_primaries, codec.color_trc = 1, 1
         codec.thread_type = "AUTO"
         self._reformatter = av.video.reformatter.VideoReformatter()
-        if isinstance(audio_from, VideoReader):
-            self._sound = SoundTrack(audio_from.opened, self._container, audio_from.start_s)
-        elif audio_from is not None:
+        if isinstance(audio_from, str | Path | Pipe):
             source = audio_from if isinstance(audio_from, Pipe) else str(audio_from)
             self._sound = SoundTrack(source, self._container)
+        elif audio_from is not None:  # also one that turns the images of another
+            self._sound = SoundTrack(audio_from.opened, self._container, audio_from.start_s)
 
     def _finish(self) -> None:
         if not self.has_images:

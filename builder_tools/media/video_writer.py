@@ -20,10 +20,11 @@ from builder_tools.media.partial import partial_path
 from builder_tools.media.pipes import Pipe
 from builder_tools.media.pyav import explained_writing, import_av
 from builder_tools.media.sound import SOUND_TAIL_S, SoundTrack
-from builder_tools.media.video import VideoReader
 
 if TYPE_CHECKING:
     from av import VideoFrame
+
+    from builder_tools.media.video import VideoReader
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov")
 ENDING_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")

@@ -53,3 +53,13 @@ def highest_by_chance(
         common = common_reaction(np.stack(moved, axis=1), least_share)
         highest[number] = max(common[np.isfinite(common)], default=-np.inf)
     return highest
+
+
+def chance_of(score: float, highest: np.ndarray) -> float:
+    """Return how often a common reaction is as high by chance, 0...1.
+
+    Args:
+        score: The common reaction.
+        highest: From `highest_by_chance`; the film itself counts as one more.
+    """
+    return float((1 + (highest >= score).sum()) / (1 + len(highest)))

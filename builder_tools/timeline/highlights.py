@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 
 import numpy as np
 import pandas as pd
 
 from builder_tools.fields import check_seed, check_types
-from builder_tools.timeline.chance import common_reaction, highest_by_chance
+from builder_tools.timeline.chance import chance_of, common_reaction, highest_by_chance
 from builder_tools.timeline.people import PersonRule
 from builder_tools.timeline.seats import viewers_in
 from builder_tools.timeline.signals import SignalSettings, reaction, sample
@@ -173,18 +172,13 @@ def find_highlights(
     """
     settings = settings.for_film(duration_s - from_s)
     common = common_reaction(viewers.to_numpy(), settings.least_share)
-    chosen: list[Highlight] = []
-
-    @cache
-    def by_chance() -> np.ndarray:
+    peaks, chosen = _peaks(common, settings), list[Highlight]()
+    by_chance = None
+    if len(peaks) and viewers.shape[1] > 1:
         every = max(round(settings.signal.smooth_s / 2 / settings.signal.step_s), 1)
         seen = viewers.to_numpy()[::every]
-        return highest_by_chance(seen, settings.least_share, seed=settings.seed)
-
-    def chance_of(score: float) -> float:
-        return float((1 + (by_chance() >= score).sum()) / (1 + len(by_chance())))
-
-    for peak in _peaks(common, settings):
+        by_chance = highest_by_chance(seen, settings.least_share, seed=settings.seed)
+    for peak in peaks:
         # Centred on the cause of the reaction, shifted to lie inside the film.
         length_s = min(settings.seconds, duration_s - from_s)
         start_s = float(viewers.index[peak]) - settings.reaction_s - length_s / 2
@@ -208,7 +202,7 @@ def find_highlights(
             score_high=high,
             viewers=len(at_peak),
             agreeing=agreeing,
-            chance=None if viewers.shape[1] == 1 else chance_of(float(common[peak])),
+            chance=None if by_chance is None else chance_of(common[peak], by_chance),
             trust=ONE_VIEWER if viewers.shape[1] == 1 else trust,
         )
         if one.trust != DOUBTFUL or not settings.only_agreed:

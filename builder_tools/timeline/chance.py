@@ -4,7 +4,8 @@ Every viewer is given another beginning: their reactions are moved round the fil
 which keeps how often, how long and how strongly each reacts, and undoes what the film made them do
 together (Kauppi et al., 2010, "Inter-subject correlation of brain hemodynamic responses during
 watching a movie", Frontiers in Neuroinformatics 4, tests in this way). The highest moment of each
-such film says what the search for the highest moment finds where there is nothing to find.
+such film says what the search for the highest moment finds where there is nothing to find. What is
+compared is the mean of the viewers: reactions are clipped, so that medians are often equal.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def common_reaction(viewers: np.ndarray, least_share: float) -> np.ndarray:
         least_share: Share of viewers required.
     """
     ordered, seen = np.sort(viewers, axis=1), np.isfinite(viewers).sum(axis=1)
-    enough = seen >= max(math.ceil(least_share * viewers.shape[1] - 1e-9), 1)
+    enough = seen >= _least(viewers, least_share)
     rows, count = ordered[enough], seen[enough]
     place = np.arange(len(rows))
     common = np.full(len(viewers), np.nan)
@@ -38,7 +39,7 @@ def common_reaction(viewers: np.ndarray, least_share: float) -> np.ndarray:
 def highest_by_chance(
     viewers: np.ndarray, least_share: float, *, seed: int, resamples: int = RESAMPLES
 ) -> np.ndarray:
-    """Return the highest common reaction of films in which nobody reacts together, `(resamples,)`.
+    """Return the highest mean reaction of films in which nobody reacts together, `(resamples,)`.
 
     Args:
         viewers: `(n, viewers)` reactions at even times, NaN where a face is missing.
@@ -50,16 +51,24 @@ def highest_by_chance(
     for number in range(resamples):
         drawn = rng.permutation(viewers.shape[1])[:MOST_VIEWERS]
         moved = [np.roll(viewers[:, one], rng.integers(len(viewers))) for one in drawn]
-        common = common_reaction(np.stack(moved, axis=1), least_share)
-        highest[number] = max(common[np.isfinite(common)], default=-np.inf)
+        together = np.stack(moved, axis=1)
+        seen = np.isfinite(together).sum(axis=1)
+        enough = seen >= _least(together, least_share)
+        if enough.any():
+            highest[number] = (np.nansum(together[enough], axis=1) / seen[enough]).max()
     return highest
 
 
 def chance_of(score: float, highest: np.ndarray) -> float:
-    """Return how often a common reaction is as high by chance, 0...1.
+    """Return how often a mean reaction is as high by chance, 0...1.
 
     Args:
-        score: The common reaction.
+        score: The mean reaction of the visible viewers.
         highest: From `highest_by_chance`; the film itself counts as one more.
     """
     return float((1 + (highest >= score).sum()) / (1 + len(highest)))
+
+
+def _least(viewers: np.ndarray, share: float) -> int:
+    """Return how many viewers must be visible."""
+    return max(math.ceil(share * viewers.shape[1] - 1e-9), 1)

@@ -104,7 +104,7 @@ class Highlight:
         score_high: Upper end of the interval.
         viewers: How many viewers were visible then.
         agreeing: How many of them reacted clearly.
-        chance: How often there is a peak as high anywhere in a film in which nobody reacts
+        chance: How often the viewers' mean is as high anywhere in a film in which nobody reacts
             together (`timeline.chance`); None with one viewer.
         trust: `agreed`, `doubtful` or `one viewer`.
     """
@@ -202,7 +202,7 @@ def find_highlights(
             score_high=high,
             viewers=len(at_peak),
             agreeing=agreeing,
-            chance=None if by_chance is None else chance_of(common[peak], by_chance),
+            chance=None if by_chance is None else chance_of(at_peak.mean(), by_chance),
             trust=ONE_VIEWER if viewers.shape[1] == 1 else trust,
         )
         if one.trust != DOUBTFUL or not settings.only_agreed:

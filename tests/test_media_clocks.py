@@ -22,11 +22,19 @@ FPS, RATE_HZ = 25, 16000
 KEY_FRAMES = {"g": "50", "bf": "0", "sc_threshold": "0"}
 
 
-def numbered_film(path: Path, *, beep_at: int | None = 100, starts_s: float = 0.0) -> Path:
+def numbered_film(
+    path: Path,
+    *,
+    beep_at: int | None = 100,
+    starts_s: float = 0.0,
+    codec: str = "libx264",
+    b_frames: int = 0,
+) -> Path:
     """Write 250 numbered images, a key frame at every 50th, and a beep with one of them."""
     with av.open(str(path), "w") as output:
-        stream = output.add_stream("libx264", rate=FPS, options=KEY_FRAMES)
+        stream = output.add_stream(codec, rate=FPS, options=KEY_FRAMES | {"bf": str(b_frames)})
         stream.width, stream.height, stream.pix_fmt = 96, 54, "yuv420p"
+        stream.codec_context.bit_rate = 2_000_000
         voice = None if beep_at is None else output.add_stream("aac", RATE_HZ, layout="mono")
         for number in range(250):
             image = av.VideoFrame.from_ndarray(numbered_image(number), format="rgb24")
@@ -114,6 +122,38 @@ def test_a_section_of_a_file_whose_first_images_are_empty(tmp_path):
     film = numbered_film(tmp_path / "film.avi", beep_at=None)
     with ClipReader(film) as clip:
         assert [number_in(image) for image in clip.images_at([3.0, 8.0])] == [75, 200]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        *(("film.avi", "libx264"), ("film.wmv", "libx264"), ("film.avi", "mpeg4")),
+        *(("film.m1v", "mpeg1video"), ("film.m2v", "mpeg2video"), ("film.264", "libx264")),
+        *(("film.mpg", "mpeg1video"), ("film.mpg", "mpeg2video"), ("film.mpg", "libx264")),
+        *(("film.ts", "libx264"), ("film.ts", "mpeg2video"), ("film.mkv", "libx264")),
+    ],
+)
+def test_images_stored_in_another_order_than_they_are_shown(tmp_path, name, codec):
+    """AVI, ASF and raw streams do not tell when images are shown, program streams not of each."""
+    film = numbered_film(tmp_path / name, beep_at=None, codec=codec, b_frames=2)
+    _, frames = read(film)
+    assert [number_in(frame.image) for frame in frames] == list(range(250))
+    assert np.allclose([frame.time_s for frame in frames], np.arange(250) / FPS, atol=0.004)
+    sections = [(193, 198), (244, 250), (2, 9), (3, 12), (11, 15), (120, 130)]
+    with ClipReader(film) as clip:
+        for first, end in sections:
+            times_s = [number / FPS for number in range(first, end)]
+            shown = [number_in(image) for image in clip.images_at(times_s)]
+            assert shown == list(range(first, end))
+        assert clip.ends_s == pytest.approx(10, abs=0.01)
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".ts"])
+def test_sound_is_in_step_with_images_stored_in_another_order(tmp_path, suffix):
+    film = numbered_film(tmp_path / f"film{suffix}", b_frames=2)
+    assert beep_s(film) == pytest.approx(4, abs=0.03)
+    again = record(film, tmp_path / "again.mp4")
+    assert beep_s(again) == pytest.approx(beep_s(film), abs=0.005)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])

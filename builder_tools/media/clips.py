@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder_tools.media.pyav import (
-    decode_past_damage,
-    explained,
-    open_input,
-    video_stream_of,
-)
+from builder_tools.media.pyav import explained, has_shown_times, open_input, video_stream_of
 from builder_tools.media.video import VideoReader
 
 if TYPE_CHECKING:
@@ -22,6 +18,10 @@ if TYPE_CHECKING:
 _TOLERANCE_FRAMES = 0.25
 """A time that precedes an image's by up to this fraction of a frame selects that image."""
 _EARLIER_S = 10.0
+_MISPLACED = frozenset({"mpeg"})
+"""Formats in which not every image has a time: those after a seek are counted wrong."""
+_Timed = tuple[float, "VideoFrame"]
+"""An image after its time in seconds from the first."""
 
 
 class ClipReader(VideoReader):
@@ -35,6 +35,16 @@ class ClipReader(VideoReader):
     """
 
     ends_s: float | None = None
+
+    def __init__(self, source: str | Path) -> None:
+        super().__init__(source)
+        self._can_seek = (
+            self._is_timed
+            and has_shown_times(self._container, self._stream)
+            and self._container.format.name not in _MISPLACED
+        )
+        self._ahead: list[_Timed] = []
+        self._decoded: Iterator[_Timed] = iter(())
 
     def images_at(self, times_s: Sequence[float]) -> Iterator[np.ndarray]:
         """Yield the image shown at each time.
@@ -55,54 +65,48 @@ class ClipReader(VideoReader):
         tolerance_s = _TOLERANCE_FRAMES / self.fps
         decoded = self._from(times_s[0] + tolerance_s)
         shown, following, image = None, next(decoded, None), None
-        for time_s in times_s:
-            while following is not None and self._time_s(following) <= time_s + tolerance_s:
-                shown, following, image = following, next(decoded, None), None
-                if following is None:
-                    lasts_s = float((shown.duration or 0) * shown.time_base)
-                    self.ends_s = self._time_s(shown) + max(lasts_s, 1 / self.fps)
-            if shown is None:
-                shown = following
-            if shown is None:
-                raise ValueError(f"No image of {self._name!r} at {time_s:.3f} s.")
-            image = self._to_rgb(shown) if image is None else image
-            yield image
+        try:
+            for time_s in times_s:
+                while following is not None and following[0] <= time_s + tolerance_s:
+                    shown, following, image = following, next(decoded, None), None
+                    if following is None:
+                        lasts_s = float((shown[1].duration or 0) * shown[1].time_base)
+                        self.ends_s = shown[0] + max(lasts_s, 1 / self.fps)
+                if shown is None:
+                    shown = following
+                if shown is None:
+                    raise ValueError(f"No image of {self._name!r} at {time_s:.3f} s.")
+                image = self._to_rgb(shown[1]) if image is None else image
+                yield image
+        finally:
+            self._ahead = [one for one in (shown, following) if one is not None]
+            self._decoded = decoded
 
-    def _from(self, time_s: float) -> Iterator[VideoFrame]:
-        """Decode from a key frame at or before a time; seek earlier if that overshoots."""
-        for earlier_s in (0.0, _EARLIER_S, time_s):
+    def _from(self, time_s: float) -> Iterator[_Timed]:
+        """Decode from an image at or before a time; seek earlier if that overshoots."""
+        if not self._can_seek:
+            if self._ahead and self._ahead[0][0] <= time_s:
+                return itertools.chain(self._ahead, self._decoded)
+            return self._decoded_anew()
+        for earlier_s in (0.0, _EARLIER_S):
             decoded = self._decoded_from(time_s - earlier_s)
             first = next(decoded, None)
-            if first is not None and (self._time_s(first) <= time_s or earlier_s == time_s):
-                yield first
-                yield from decoded
-                return
+            if first is not None and first[0] <= time_s:
+                return itertools.chain([first], decoded)
+        # In transport streams, seeking may miss the first key frame.
+        return self._decoded_anew()
 
-    def _decoded_from(self, time_s: float) -> Iterator[VideoFrame]:
-        if not self._is_timed:  # a raw stream has no times and cannot be sought
-            yield from self._decoded_anew()
-            return
+    def _decoded_from(self, time_s: float) -> Iterator[_Timed]:
         place = max(time_s, 0.0) + self.start_s
         with explained(self._name):
             self._container.seek(round(place / self._stream.time_base), stream=self._stream)
-        try:
-            for image in decode_past_damage(
-                self._container, self._stream, self._count_damage, self._name
-            ):
-                if image.time is not None:
-                    yield image
-        except OSError:
-            self._damaged += 1
+        for image in self._decode():
+            if image.time is not None:
+                yield image.time - self.start_s, image
 
-    def _decoded_anew(self) -> Iterator[VideoFrame]:
-        """Decode from the beginning, with times by the mean rate."""
+    def _decoded_anew(self) -> Iterator[_Timed]:
+        """Decode from the beginning."""
         self._container.close()
         self._container = open_input(self.opened)
         self._stream = video_stream_of(self._container, self._name)
-        step = 1 / Fraction(self.fps).limit_denominator(1001)
-        for number, image in enumerate(self._decode()):
-            image.pts, image.duration, image.time_base = number, 1, step
-            yield image
-
-    def _time_s(self, image: VideoFrame) -> float:
-        return image.time - self.start_s
+        return self._timed(self._decode())

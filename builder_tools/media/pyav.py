@@ -37,6 +37,10 @@ _NAMES_OTHER_FILES = {
     *("smoothstreaming", "webm_dash_manifest", "avisynth", "lavfi", "vapoursynth"),
 }
 """Scripts, and formats whose files name other files or addresses, which FFmpeg would open."""
+_DECODING_TIMES = frozenset({"avi", "asf"})
+"""Formats that tell when images are decoded, not when they are shown."""
+_GUESSED_CODECS = frozenset({"h264", "hevc"})
+"""Codecs of whose images FFmpeg cannot tell, without decoding, in which order they are shown."""
 
 
 def import_av() -> ModuleType:
@@ -186,7 +190,7 @@ def first_image_s(source: str | Pipe) -> float | None:
         if not moving_streams(container):
             return None
         stream = video_stream_of(container, str(source))
-        images = decode_past_damage(container, stream, lambda parts: None, str(source))
+        images = decode_images(container, stream, lambda parts: None, str(source))
         return next((image.time or 0.0 for image in images), None)
 
 
@@ -274,3 +278,31 @@ def decode_past_damage(
         if damaged:
             report(damaged)
         yield from decoded
+
+
+def has_shown_times(container: InputContainer, stream: VideoStream) -> bool:
+    """Return whether a file tells when its images are shown, not only when they are decoded.
+
+    Images may be stored in another order than they are shown in (B-frames). Raw streams and some
+    formats do not tell their times; those that FFmpeg guesses are wrong by some images.
+    """
+    if container.format.flags & import_av().format.Flags.no_timestamps.value:
+        return False
+    codec = stream.codec_context
+    guessed = container.format.name in _DECODING_TIMES and codec.name in _GUESSED_CODECS
+    return not (guessed and codec.has_b_frames)
+
+
+def decode_images(
+    container: InputContainer, stream: VideoStream, report: Callable[[int], None], source: str
+) -> Iterator[VideoFrame]:
+    """Decode images as `decode_past_damage` does, each with the time at which it is shown.
+
+    Where the file does not tell it (`has_shown_times`), that is when the image leaves the decoder:
+    images leave it in the order, and as far apart, as they are shown.
+    """
+    is_told = has_shown_times(container, stream)
+    for image in decode_past_damage(container, stream, report, source):
+        if not is_told:
+            image.pts = image.dts
+        yield image

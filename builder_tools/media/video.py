@@ -25,7 +25,7 @@ from builder_tools.media.own_process import OwnProcess
 from builder_tools.media.pipes import Pipe, check_file, is_pipe
 from builder_tools.media.pyav import (
     check_video_size,
-    decode_past_damage,
+    decode_images,
     explained,
     import_av,
     known_streams,
@@ -154,9 +154,7 @@ class VideoReader:
 
     def _decode(self) -> Iterator[VideoFrame]:
         try:
-            yield from decode_past_damage(
-                self._container, self._stream, self._count_damage, self._name
-            )
+            yield from decode_images(self._container, self._stream, self._count_damage, self._name)
         except OSError as error:
             _logger.debug("%s stops with %s", self._name, error)
             self._damaged += 1
@@ -164,9 +162,22 @@ class VideoReader:
     def _count_damage(self, parts: int) -> None:
         self._damaged += parts
 
+    def _timed(self, images: Iterator[VideoFrame]) -> Iterator[tuple[float, VideoFrame]]:
+        """Yield each image after its time, in seconds from the first; times always increase."""
+        time_s, start_s = 0.0, None
+        for image in images:
+            stamp_s = image.time
+            if start_s is None:
+                start_s = stamp_s or 0.0
+            elif stamp_s is None or not 0 < stamp_s - start_s - time_s < LONGEST_GAP_S:
+                time_s += 1 / self.fps
+            else:
+                time_s = stamp_s - start_s
+            yield time_s, image
+
     def _to_frames(self, stream: Iterator[VideoFrame]) -> Iterator[Frame]:
-        index, time_s, start_s = -1, 0.0, None
-        for decoded in stream:
+        index, time_s = -1, 0.0
+        for time_s, decoded in self._timed(stream):
             try:
                 image = self._to_rgb(decoded)
             except ValueError as error:
@@ -174,13 +185,6 @@ class VideoReader:
                 self._damaged += 1
                 continue
             index += 1
-            stamp_s = decoded.time
-            if start_s is None:
-                start_s = stamp_s or 0.0
-            elif stamp_s is None or not 0 < stamp_s - start_s - time_s < LONGEST_GAP_S:
-                time_s += 1 / self.fps
-            else:
-                time_s = stamp_s - start_s
             yield Frame(index, time_s, image)
         self._warn(index + 1, time_s)
 

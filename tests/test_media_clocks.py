@@ -4,12 +4,13 @@ import threading
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 from made_videos import number_in, numbered_image
-from odd_videos import read, record
+from odd_videos import encode, read, record
 from PIL import Image
 
 from builder_tools.media import VideoReader, VideoWriter
@@ -17,6 +18,7 @@ from builder_tools.media.clips import ClipReader
 from builder_tools.media.sound_samples import sound_blocks
 from builder_tools.timeline.cuts import Cut, write_ffconcat
 from builder_tools.timeline.trailer import cut_trailer
+from builder_tools.timeline.viewers import _film_length_s
 
 FPS, RATE_HZ = 25, 16000
 KEY_FRAMES = {"g": "50", "bf": "0", "sc_threshold": "0"}
@@ -29,15 +31,18 @@ def numbered_film(
     starts_s: float = 0.0,
     codec: str = "libx264",
     b_frames: int = 0,
+    first: int = 0,
+    voiced: str = "aac",
 ) -> Path:
     """Write 250 numbered images, a key frame at every 50th, and a beep with one of them."""
     with av.open(str(path), "w") as output:
         stream = output.add_stream(codec, rate=FPS, options=KEY_FRAMES | {"bf": str(b_frames)})
         stream.width, stream.height, stream.pix_fmt = 96, 54, "yuv420p"
         stream.codec_context.bit_rate = 2_000_000
-        voice = None if beep_at is None else output.add_stream("aac", RATE_HZ, layout="mono")
+        voice = None if beep_at is None else output.add_stream(voiced, RATE_HZ, layout="mono")
         for number in range(250):
-            image = av.VideoFrame.from_ndarray(numbered_image(number), format="rgb24")
+            painted = numbered_image(first + number)
+            image = av.VideoFrame.from_ndarray(painted, format="rgb24")
             image.pts, image.time_base = number + round(starts_s * FPS), Fraction(1, FPS)
             output.mux(stream.encode(image))
         output.mux(stream.encode(None))
@@ -62,11 +67,11 @@ def recorded_from(film: Path, share: float) -> Path:
     return path
 
 
-def beep_s(path: Path) -> float:
-    """Return when the beep is heard, in seconds from the first image."""
+def beep_s(path: Path, from_s: float = 0.0) -> float:
+    """Return when the beep is heard, or the first after a time, in seconds from the first image."""
     for place, samples in sound_blocks(path, RATE_HZ):
         loud = np.flatnonzero(np.abs(samples[0]) > 0.3)
-        if len(loud):
+        if len(loud) and place / RATE_HZ > from_s:
             return (place + loud[0]) / RATE_HZ
     raise AssertionError("no beep")
 
@@ -108,6 +113,41 @@ def test_sound_of_a_live_stream_counts_from_the_image_that_was_seen_first(tmp_pa
     seen_s = next(frame.time_s for frame in frames if number_in(frame.image) == 200)
     assert beep_s(out) == pytest.approx(seen_s, abs=0.005)
     assert len(connections) <= 3
+
+
+@pytest.mark.parametrize("voiced", ["aac", "mp2", "libmp3lame"])
+def test_recordings_joined_end_to_end(tmp_path, voiced):
+    """The clock restarts with the second; sound lasts a little longer than images in each."""
+    parts = [
+        numbered_film(tmp_path / f"{first}.ts", first=first, b_frames=2, voiced=voiced)
+        for first in (0, 250)
+    ]
+    film = tmp_path / "joined.ts"
+    film.write_bytes(b"".join(part.read_bytes() for part in parts))
+    _, frames = read(film)
+    assert np.allclose([frame.time_s for frame in frames], np.arange(500) / FPS, atol=0.001)
+    record(film, tmp_path / "again.mp4")
+    for path in (film, tmp_path / "again.mp4"):
+        assert beep_s(path) == pytest.approx(4, abs=0.03)
+        assert beep_s(path, 10) == pytest.approx(14, abs=0.03)
+    cut_trailer(film, [Cut(345, 25), Cut(20, 5)], tmp_path / "trailer.mp4")
+    _, frames = read(tmp_path / "trailer.mp4")
+    assert [number_in(frame.image) for frame in frames] == [*range(345, 370), *range(20, 25)]
+    assert beep_s(tmp_path / "trailer.mp4") == pytest.approx(5 / FPS, abs=0.03)
+    assert _film_length_s(film) == pytest.approx(20, abs=0.01)
+
+
+def test_a_damaged_time_is_no_restart(tmp_path):
+    """Of one image, far back; those after it have their own."""
+    times = [40 * number for number in range(20)]
+    images = [numbered_image(number) for number in range(20)]
+    path = encode(tmp_path / "film.ts", images, times=[5000 + time for time in times])
+    with VideoReader(path) as reader:
+        stamps = [5 + time / 1000 for time in times]
+        stamps[10] = 1.0
+        told = [SimpleNamespace(time=stamp) for stamp in stamps]
+        seen = [time_s for time_s, _ in reader._timed(iter(told))]
+    assert np.allclose(seen, np.arange(20) / FPS)
 
 
 def test_sound_counts_from_itself_where_no_image_can_be_decoded(tmp_path):

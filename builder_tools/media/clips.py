@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder_tools.media.pyav import explained, has_shown_times, open_input, video_stream_of
+from builder_tools.media.restarts import clock_shifts_s
 from builder_tools.media.video import VideoReader
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ class ClipReader(VideoReader):
 
     def __init__(self, source: str | Path) -> None:
         super().__init__(source)
-        self._can_seek = (
+        self._can_seek = bool(
             self._is_timed
             and has_shown_times(self._container, self._stream)
             and self._container.format.name not in _MISPLACED
+            and not clock_shifts_s(self.opened)
         )
         self._ahead: list[_Timed] = []
         self._decoded: Iterator[_Timed] = iter(())

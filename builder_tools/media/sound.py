@@ -17,7 +17,8 @@ from builder_tools.media.pyav import (
     known_streams,
     open_input,
 )
-from builder_tools.media.sound_samples import CLOCK_RESTARTS_S, sound_blocks, time_zero_s
+from builder_tools.media.restarts import CLOCK_RESTARTS_S, clock_shifts_s, restart_shift_s
+from builder_tools.media.sound_samples import sound_blocks, time_zero_s
 
 if TYPE_CHECKING:
     from av import AudioStream, Packet
@@ -130,15 +131,17 @@ class SoundTrack:
                 return True
 
     def _copied(self, stream: AudioStream) -> Iterator[Packet]:
-        shift, end = round(self._start_s / stream.time_base), None
+        tick_s, shifts_s = float(stream.time_base), clock_shifts_s(self._source)
+        start, shift, end = round(self._start_s / tick_s), 0, None
         for packet in self._input.demux(stream):
             if packet.dts is None or packet.pts is None:
                 continue
-            if end is not None and (end - packet.dts) * stream.time_base > CLOCK_RESTARTS_S:
-                shift -= end - packet.dts
+            if end is not None and (end - packet.dts) * tick_s > CLOCK_RESTARTS_S:
+                own = shift + end - packet.dts
+                shift = round(restart_shift_s(shifts_s, own * tick_s) / tick_s)
             end = packet.dts + (packet.duration or 0)
-            packet.pts -= shift
-            packet.dts -= shift
+            packet.pts += shift - start
+            packet.dts += shift - start
             if packet.pts + (packet.duration or 0) >= 0:
                 packet.stream = self._stream
                 yield packet

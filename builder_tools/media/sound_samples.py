@@ -18,6 +18,7 @@ from builder_tools.media.pyav import (
     known_streams,
     open_input,
 )
+from builder_tools.media.restarts import CLOCK_RESTARTS_S, clock_shifts_s, restart_shift_s
 
 if TYPE_CHECKING:
     from av import AudioStream
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 _LAYOUTS = {1: "mono", 2: "stereo"}
 _EARLIER_S = 1.0
 """Seek this much before the wanted time, as sound codecs need a run-up."""
-CLOCK_RESTARTS_S = 1.0
-"""Sound whose timestamps jump back by more continues where it was, as images do."""
 
 _logger = logging.getLogger(__name__)
 
@@ -78,7 +77,8 @@ def sound_blocks(
             raise ValueError(f"{str(source)!r} has no sound.")
         stream = streams[0]
         zero_s = time_zero_s(source, stream) if zero_s is None else zero_s
-        if start_s > _EARLIER_S:
+        shifts_s = clock_shifts_s(source)
+        if start_s > _EARLIER_S and not shifts_s:
             place = round((start_s - _EARLIER_S + zero_s) / stream.time_base)
             with explained(str(source)):
                 container.seek(place, stream=stream)
@@ -88,7 +88,8 @@ def sound_blocks(
             if frame.time is not None:
                 time_s = frame.time + shift_s
                 if expected is not None and time_s < expected - CLOCK_RESTARTS_S:
-                    shift_s, time_s = shift_s + expected - time_s, expected
+                    shift_s = restart_shift_s(shifts_s, expected - frame.time)
+                    time_s = frame.time + shift_s
                 jumped = expected is None or abs(time_s - expected) > 0.005
                 expected = time_s + frame.samples / frame.sample_rate
             changed, kind = kind, (frame.sample_rate, frame.layout.name, frame.format.name)

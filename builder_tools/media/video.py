@@ -33,6 +33,7 @@ from builder_tools.media.pyav import (
     square_size,
     video_stream_of,
 )
+from builder_tools.media.restarts import CLOCK_RESTARTS_S
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -50,7 +51,8 @@ class VideoReader:
     """The images of a video file, pipe or address, one by one, in constant memory.
 
     An iterator of `Frame` and a context manager; it can be read once. A missing or backward
-    timestamp becomes the previous one plus 1/fps, so times always increase.
+    timestamp becomes the previous one plus 1/fps, so times always increase; a clock that restarts
+    goes on from there.
 
     Args:
         source: Path or address of the video; `-` for standard input. Animated GIF, PNG and WebP
@@ -164,15 +166,21 @@ class VideoReader:
 
     def _timed(self, images: Iterator[VideoFrame]) -> Iterator[tuple[float, VideoFrame]]:
         """Yield each image after its time, in seconds from the first; times always increase."""
-        time_s, start_s = 0.0, None
+        time_s, shift_s, restarted_s = None, 0.0, 0.0
         for image in images:
             stamp_s = image.time
-            if start_s is None:
-                start_s = stamp_s or 0.0
-            elif stamp_s is None or not 0 < stamp_s - start_s - time_s < LONGEST_GAP_S:
+            if time_s is None:
+                time_s = 0.0
+                shift_s = restarted_s = -(stamp_s or 0.0)
+            elif stamp_s is None:
                 time_s += 1 / self.fps
             else:
-                time_s = stamp_s - start_s
+                # One time far back is damaged; from the second on, the clock has restarted.
+                if stamp_s + shift_s < time_s - CLOCK_RESTARTS_S:
+                    shift_s = restarted_s
+                is_later = 0 < stamp_s + shift_s - time_s < LONGEST_GAP_S
+                time_s = stamp_s + shift_s if is_later else time_s + 1 / self.fps
+                restarted_s = time_s - stamp_s
             yield time_s, image
 
     def _to_frames(self, stream: Iterator[VideoFrame]) -> Iterator[Frame]:

@@ -13,6 +13,7 @@ from builder_tools.inference import Inference
 from builder_tools.media import VideoReader
 from builder_tools.media.guarding import check_outputs, check_own
 from builder_tools.media.partial import replacing
+from builder_tools.media.restarts import clock_shifts_s
 from builder_tools.timeline.chance import common_reaction
 from builder_tools.timeline.cuts import (
     cuts_of,
@@ -181,8 +182,11 @@ def search(
 
 
 def _film_length_s(film: Path) -> float:
-    with VideoReader(film) as reader:  # read all frames if no duration is declared
-        length_s = reader.duration_s or [f.time_s for f in reader][-1] + 1 / reader.fps
+    with VideoReader(film) as reader:
+        length_s = reader.duration_s
+        if not length_s or clock_shifts_s(film):  # undeclared, or declared for its last part
+            for frame in reader:
+                length_s = frame.time_s + 1 / reader.fps
     if length_s > LONGEST_FILM_S:
         raise ValueError(
             f"Expected a film of at most {LONGEST_FILM_S / 3600:g} hours. Received: {film}, which "

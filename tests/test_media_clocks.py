@@ -1,6 +1,7 @@
 """Files whose clock does not begin with the first image: sound, sections and lists keep in step."""
 
 import threading
+import tracemalloc
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +18,7 @@ from builder_tools.media import VideoReader, VideoWriter
 from builder_tools.media.clips import ClipReader
 from builder_tools.media.sound_samples import sound_blocks
 from builder_tools.timeline.cuts import Cut, write_ffconcat
+from builder_tools.timeline.offsets import read_onsets
 from builder_tools.timeline.trailer import cut_trailer
 from builder_tools.timeline.viewers import _film_length_s
 
@@ -135,6 +137,25 @@ def test_recordings_joined_end_to_end(tmp_path, voiced):
     assert [number_in(frame.image) for frame in frames] == [*range(345, 370), *range(20, 25)]
     assert beep_s(tmp_path / "trailer.mp4") == pytest.approx(5 / FPS, abs=0.03)
     assert _film_length_s(film) == pytest.approx(20, abs=0.01)
+
+
+@pytest.mark.parametrize("gap_s", [1200, 7200])
+def test_sound_with_a_long_gap_is_matched_in_little_memory(tmp_path, gap_s):
+    parts = [
+        numbered_film(tmp_path / f"{starts_s}.ts", starts_s=starts_s) for starts_s in (0, gap_s)
+    ]
+    film = tmp_path / "joined.ts"
+    film.write_bytes(b"".join(part.read_bytes() for part in parts))
+    tracemalloc.start()
+    try:
+        if gap_s > 3600:
+            with pytest.raises(ValueError, match=r"joined.ts' jumps by 71\d\d s"):
+                read_onsets(film)
+        else:
+            assert len(read_onsets(film)) == pytest.approx(100 * (gap_s + 10), abs=20)
+        assert tracemalloc.get_traced_memory()[1] < 60e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_damaged_time_is_no_restart(tmp_path):

@@ -8,6 +8,7 @@ is refined by a parabola; it counts only if it stands out from all others.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,11 @@ QUIET_SHARE = 0.1
 """Energy well below this share of the mean does not count as an onset."""
 LOUDEST_STEP = 2.0
 """Most that an onset counts for (natural logarithm of the energy)."""
+LONGEST_GAP_S = 3600.0
+"""Longest gap in the sound: a longer one is a clock that jumps, and would take long to match."""
 _NEIGHBOURS_S = 0.25
+_SILENCE = 10 * RATE_HZ
+"""Most samples of silence at a time."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ def read_onsets(source: str | Path) -> np.ndarray:
     """Return how much louder a file's sound gets in each band: `(steps of 10 ms, bands)` float32.
 
     Raises:
-        ValueError: If it has no sound, or less than 2 s of it.
+        ValueError: If it has no sound, less than 2 s of it, or a gap of more than an hour.
     """
     # Which frequencies belong to which band: `(WINDOW / 2 + 1, NUM_BANDS)` of 0 and 1.
     edges = np.geomspace(LOWEST_HZ, HIGHEST_HZ, NUM_BANDS + 1)
@@ -79,14 +84,7 @@ def read_onsets(source: str | Path) -> np.ndarray:
     nearest = np.abs(frequencies - (edges[:-1] + edges[1:]) / 2).argmin(axis=0)
     inside[nearest, np.arange(NUM_BANDS)] = True
     bands, rest, energies = inside.astype(float), np.zeros(0, np.float32), []
-    expected = 0
-    for place, samples in sound_blocks(source, RATE_HZ):
-        mono = samples[0]
-        if place < expected:
-            mono = mono[expected - place :]
-        elif place > expected:
-            mono = np.concatenate([np.zeros(place - expected, np.float32), mono])
-        expected = max(place + samples.shape[1], expected)
+    for mono in _without_gaps(sound_blocks(source, RATE_HZ), str(source)):
         energy, rest = _energies(np.concatenate([rest, mono]), bands)
         energies.append(energy)
     energy = np.concatenate(energies) if energies else np.zeros((0, NUM_BANDS), np.float32)
@@ -122,6 +120,23 @@ def match_onsets(recording: np.ndarray, film: np.ndarray) -> Offset:
         between = 0.5 * float((before - after) / bend) if bend < 0 else 0.0
     seconds = float(shifts[best] + between) * HOP / RATE_HZ
     return Offset(seconds, *_clarity(strength, best))
+
+
+def _without_gaps(blocks: Iterator[tuple[int, np.ndarray]], source: str) -> Iterator[np.ndarray]:
+    """Yield all samples in order, with silence in gaps, in short pieces.
+
+    Raises:
+        ValueError: If there is a gap longer than `LONGEST_GAP_S`.
+    """
+    end = 0
+    for place, samples in blocks:
+        gap_s = (place - end) / RATE_HZ
+        if gap_s > LONGEST_GAP_S:
+            raise ValueError(f"The sound of {source!r} jumps by {gap_s:.0f} s.")
+        for begin in range(end, place, _SILENCE):
+            yield np.zeros(min(place - begin, _SILENCE), np.float32)
+        yield samples[0, max(end - place, 0) :]
+        end = max(place + samples.shape[1], end)
 
 
 def _energies(samples: np.ndarray, bands: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

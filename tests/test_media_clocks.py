@@ -209,6 +209,25 @@ def test_images_stored_in_another_order_than_they_are_shown(tmp_path, name, code
         assert clip.ends_s == pytest.approx(10, abs=0.01)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_times_of_decoding_that_were_copied_to_another_container(tmp_path, suffix):
+    """As by `ffmpeg -i film.avi -c copy film.mp4`."""
+    film = numbered_film(tmp_path / "film.avi", beep_at=None, b_frames=2)
+    copy = tmp_path / f"copy{suffix}"
+    with av.open(str(film)) as source, av.open(str(copy), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    _, frames = read(copy)
+    assert [number_in(frame.image) for frame in frames] == list(range(250))
+    assert np.allclose([frame.time_s for frame in frames], np.arange(250) / FPS, atol=0.004)
+    with ClipReader(copy) as clip:
+        shown = [number_in(image) for image in clip.images_at([number / 25 for number in (80, 81)])]
+    assert shown == [80, 81]
+
+
 @pytest.mark.parametrize("suffix", [".avi", ".ts"])
 def test_sound_is_in_step_with_images_stored_in_another_order(tmp_path, suffix):
     film = numbered_film(tmp_path / f"film{suffix}", b_frames=2)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder_tools.media.pyav import explained, has_shown_times, open_input, video_stream_of
+from builder_tools.media.pyav import decode_past_damage, explained, open_input, video_stream_of
 from builder_tools.media.restarts import clock_shifts_s
 from builder_tools.media.video import VideoReader
 
@@ -41,7 +41,7 @@ class ClipReader(VideoReader):
         super().__init__(source)
         self._can_seek = bool(
             self._is_timed
-            and has_shown_times(self._container, self._stream)
+            and self._is_told
             and self._container.format.name not in _MISPLACED
             and not clock_shifts_s(self.opened)
         )
@@ -102,9 +102,14 @@ class ClipReader(VideoReader):
         place = max(time_s, 0.0) + self.start_s
         with explained(self._name):
             self._container.seek(round(place / self._stream.time_base), stream=self._stream)
-        for image in self._decode():
-            if image.time is not None:
-                yield image.time - self.start_s, image
+        try:
+            for image in decode_past_damage(
+                self._container, self._stream, self._count_damage, self._name
+            ):
+                if image.time is not None:
+                    yield image.time - self.start_s, image
+        except OSError:
+            self._damaged += 1
 
     def _decoded_anew(self) -> Iterator[_Timed]:
         """Decode from the beginning."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import cache
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,10 @@ _DECODING_TIMES = frozenset({"avi", "asf"})
 """Formats that tell when images are decoded, not when they are shown."""
 _GUESSED_CODECS = frozenset({"h264", "hevc"})
 """Codecs of whose images FFmpeg cannot tell, without decoding, in which order they are shown."""
+_MOST_LOOKED_AT, _PIXELS_LOOKED_AT = 8, 64_000_000
+"""Most images, and pixels, to decode first to find out whether their times are in order."""
+_OUT_OF_ORDER_S = 1.0
+"""Times that go back by more are those of a clock that restarts."""
 
 
 def import_av() -> ModuleType:
@@ -190,7 +195,7 @@ def first_image_s(source: str | Pipe) -> float | None:
         if not moving_streams(container):
             return None
         stream = video_stream_of(container, str(source))
-        images = decode_images(container, stream, lambda parts: None, str(source))
+        images, _ = shown_images(container, stream, lambda parts: None, str(source))
         return next((image.time or 0.0 for image in images), None)
 
 
@@ -280,29 +285,48 @@ def decode_past_damage(
         yield from decoded
 
 
-def has_shown_times(container: InputContainer, stream: VideoStream) -> bool:
-    """Return whether a file tells when its images are shown, not only when they are decoded.
+def shown_images(
+    container: InputContainer, stream: VideoStream, report: Callable[[int], None], source: str
+) -> tuple[Iterator[VideoFrame], bool]:
+    """Decode images from the beginning, past damage, each with the time at which it is shown.
 
     Images may be stored in another order than they are shown in (B-frames). Raw streams and some
-    formats do not tell their times; those that FFmpeg guesses are wrong by some images.
+    formats tell only when images are decoded, and so do files converted from them without encoding
+    anew; FFmpeg guesses when they are shown, wrong by some images. They leave the decoder in the
+    order, and as far apart, as they are shown: that is the time they get.
+
+    Arguments and errors are those of `decode_past_damage`.
+
+    Returns:
+        The images, and whether the file tells when they are shown.
     """
-    if container.format.flags & import_av().format.Flags.no_timestamps.value:
-        return False
+    images = decode_past_damage(container, stream, report, source)
     codec = stream.codec_context
-    guessed = container.format.name in _DECODING_TIMES and codec.name in _GUESSED_CODECS
-    return not (guessed and codec.has_b_frames)
+    is_told = not container.format.flags & import_av().format.Flags.no_timestamps.value
+    if not (is_told and codec.name in _GUESSED_CODECS and codec.has_b_frames):
+        return _with_times([], images, is_told), is_told
+    most = min(_MOST_LOOKED_AT, _PIXELS_LOOKED_AT // max(codec.width * codec.height, 1))
+    first: list[VideoFrame] = []
+    try:
+        for image in islice(images, most):
+            first.append(image)
+    except OSError:
+        if not first:
+            raise
+        report(1)
+    times_s = [image.time for image in first if image.time is not None]
+    passed_s = [after - before for before, after in pairwise(times_s)]
+    is_told = container.format.name not in _DECODING_TIMES
+    is_told = is_told and not any(-_OUT_OF_ORDER_S < passed <= 0 for passed in passed_s)
+    return _with_times(first, images, is_told), is_told
 
 
-def decode_images(
-    container: InputContainer, stream: VideoStream, report: Callable[[int], None], source: str
+def _with_times(
+    first: list[VideoFrame], rest: Iterator[VideoFrame], is_told: bool
 ) -> Iterator[VideoFrame]:
-    """Decode images as `decode_past_damage` does, each with the time at which it is shown.
-
-    Where the file does not tell it (`has_shown_times`), that is when the image leaves the decoder:
-    images leave it in the order, and as far apart, as they are shown.
-    """
-    is_told = has_shown_times(container, stream)
-    for image in decode_past_damage(container, stream, report, source):
+    while first:
+        rest = chain([first.pop()], rest)
+    for image in rest:
         if not is_told:
             image.pts = image.dts
         yield image

@@ -25,11 +25,11 @@ from builder_tools.media.own_process import OwnProcess
 from builder_tools.media.pipes import Pipe, check_file, is_pipe
 from builder_tools.media.pyav import (
     check_video_size,
-    decode_images,
     explained,
     import_av,
     known_streams,
     open_input,
+    shown_images,
     square_size,
     video_stream_of,
 )
@@ -156,7 +156,10 @@ class VideoReader:
 
     def _decode(self) -> Iterator[VideoFrame]:
         try:
-            yield from decode_images(self._container, self._stream, self._count_damage, self._name)
+            images, self._is_told = shown_images(
+                self._container, self._stream, self._count_damage, self._name
+            )
+            yield from images
         except OSError as error:
             _logger.debug("%s stops with %s", self._name, error)
             self._damaged += 1

@@ -18,8 +18,10 @@ from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.media import VideoWriter
 from builder_tools.results import FrameResult
 from builder_tools.timeline import writer
+from builder_tools.timeline.cuts import Cut, write_edl
 from builder_tools.timeline.people import PersonRule
 from builder_tools.timeline.reading import read_timeline
+from builder_tools.timeline.trailer import cut_trailer
 from builder_tools.timeline.writer import TimelineWriter
 
 resource = pytest.importorskip("resource", reason="files have no limit here")
@@ -77,7 +79,7 @@ def test_a_full_disk_leaves_the_rows_of_a_video(face_video, tmp_path, capsys):
         rows = list(csv.reader(file))
     assert path.read_bytes().endswith(b"\n") and {len(row) for row in rows} == {len(rows[0])}
     assert f"Written: {path}, {len(rows) - 1} rows" in said and len(rows) > 20
-    assert "File too large" in said
+    assert f"File too large: '{path}'" in said
     assert [one.name for one in tmp_path.iterdir()] == ["rows.csv"]
 
 
@@ -136,6 +138,20 @@ def test_a_full_temporary_disk_leaves_the_results_of_a_film(face_video):
     assert [result.frame for result in given] == list(range(len(given)))
     assert 10 < len(given) < face_video.num_frames
     assert all(face.relative_probabilities for result in given for face in result.faces)
+
+
+def test_a_table_or_sound_that_finds_no_room_is_named(tmp_path):
+    from made_videos import numbered_image, talk, write_wave
+
+    path = tmp_path / "list.edl"
+    with room_for(100), pytest.raises(OSError, match=f"File too large: '{path}'"):
+        write_edl(path, Path("film.mp4"), [Cut(0, 5)] * 20, 25.0, sound=True)
+    sound = write_wave(tmp_path / "film.wav", talk(4, 16000, seed=1), 16000)
+    with VideoWriter(tmp_path / "film.mp4", 25, (96, 54), audio_from=sound) as film:
+        for number in range(100):
+            film.write(numbered_image(number))
+    with room_for(50_000), pytest.raises(OSError, match=r"File too large: '.*sound\.wav'"):
+        cut_trailer(tmp_path / "film.mp4", [Cut(0, 90)], tmp_path / "trailer.mp4")
 
 
 def test_a_film_that_cannot_be_finished_is_not_left(astronaut, tmp_path):

@@ -6,6 +6,7 @@ The caller removes a partial path. If a signal prevents that, it is removed when
 from __future__ import annotations
 
 import atexit
+import errno
 import io
 import os
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 _MOST_REMEMBERED = 256
+_FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _given: list[tuple[Path, int]] = []
 """Partial paths that may still exist, and the process each belongs to."""
 
@@ -114,6 +116,21 @@ def _remove_left() -> None:
 
 
 @contextmanager
+def naming_full(path: str | Path) -> Iterator[None]:
+    """Have an error of a full disk in the `with` block name the file that found no room.
+
+    Raises:
+        OSError: The same, with the file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
 def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Yield a temporary path; rename it to `path` on success, remove it on any exception.
 
@@ -123,7 +140,8 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """
     partial, is_claimed = partial_path(path), False
     try:
-        yield partial
+        with naming_full(path):
+            yield partial
         if not overwrite:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL))
             is_claimed = True

@@ -12,6 +12,7 @@ import numpy as np
 
 from builder_tools.media import VideoWriter
 from builder_tools.media.clips import ClipReader
+from builder_tools.media.partial import naming_full
 from builder_tools.media.sound import AAC_RATES_HZ
 from builder_tools.media.sound_samples import read_sound, sound_rate_hz
 from builder_tools.media.video import EARLY_END_S
@@ -80,6 +81,7 @@ def _write_sound(path: Path, film: str | Path, cuts: Sequence[Cut], fps: float) 
             samples[:, :num_faded] *= ramp
             samples[:, samples.shape[1] - num_faded :] *= ramp[::-1]
             heard = np.clip(samples, -1, 1)
-            output.writeframes(np.rint(heard * 32767).astype("<i2").T.tobytes())
+            with naming_full(path):  # of the temporary folder
+                output.writeframes(np.rint(heard * 32767).astype("<i2").T.tobytes())
             shown += cut.count
     return path

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from builder_tools.csv_files import csv_writer
 from builder_tools.geometry import GEOMETRY_COLUMNS, geometry_cells
 from builder_tools.geometry.table import REASONS
-from builder_tools.media.partial import append, partial_path
+from builder_tools.media.partial import append, naming_full, partial_path
 from builder_tools.results import FrameResult
 from builder_tools.timeline.affect import affect_of
 
@@ -260,7 +260,8 @@ class TimelineWriter:
             OSError: As `flush`.
         """
         for row in rows_of(result, self.emotions, **self._optional):
-            self._rows.write(row)
+            with naming_full(self.path):
+                self._rows.write(row)
 
     @property
     def num_rows(self) -> int:
@@ -274,7 +275,8 @@ class TimelineWriter:
             OSError: If they find no room on the disk; the rows before them stay, and the table can
                 be finished with those.
         """
-        self._rows.flush()
+        with naming_full(self.path):
+            self._rows.flush()
 
     def __enter__(self) -> TimelineWriter:
         return self
@@ -287,8 +289,9 @@ class TimelineWriter:
     ) -> None:
         try:
             if kind is None:
-                self._rows.flush()
-            self._rows.close()
+                self.flush()
+            with naming_full(self.path):
+                self._rows.close()
             if kind is None:
                 os.replace(self._partial, self.path)
         finally:

@@ -206,6 +206,55 @@ def test_a_database_that_is_still_waited_for_is_not_said_to_be_well(
     assert running.health()["database"] == "ok"
 
 
+def test_cameras_go_on_while_a_database_does_not_answer(tmp_path, monkeypatch):
+    """A frozen server accepts everything and answers nothing, for hours."""
+    monkeypatch.setattr(service, "ANSWER_S", 0.05)
+    machine, database = Machine(monkeypatch, NOON), Database(str(tmp_path / "v.db"), BERLIN)
+    answers, write, waited_in_vain = threading.Event(), Database.write, []
+
+    def silent(self, *what):
+        waited_in_vain.append(not answers.wait(10))
+        write(self, *what)
+
+    monkeypatch.setattr(Database, "write", silent)
+
+    def script():
+        yield from machine.passes(4, somebody=True)
+        yield from machine.passes(9, somebody=False)
+        yield from machine.passes(5, somebody=True)
+        answers.set()
+        yield from machine.passes(9, somebody=False)
+
+    running = machine.watch(database, script())
+    assert not any(waited_in_vain), "the cameras waited, too"
+    assert sorted(row["dwell"] for row in visits(database)) == [350, 450]
+    (counted,) = figures(database, minimum_group=1)
+    assert counted.visits == 2 and running.health()["database"] == "ok"
+
+
+def test_a_service_whose_database_never_answers_can_be_ended(tmp_path, face_film, monkeypatch):
+    monkeypatch.setattr(service, "CHECKPOINT_S", 0.1)
+    monkeypatch.setattr(service, "ANSWER_S", 0.05)
+    monkeypatch.setattr(service, "LAST_ANSWER_S", 0.2)
+    answers = threading.Event()
+    monkeypatch.setattr(Database, "write", lambda self, *what: answers.wait(20))
+    running = watch(Database(str(tmp_path / "v.db"), BERLIN), face_film)
+    with pytest.raises(DatabaseError, match=r"1 visits were not written.*has not answered for"):
+        running.run()
+    answers.set()
+
+
+def test_an_error_of_our_own_beside_the_database_ends_the_service(tmp_path, face_film, monkeypatch):
+    """Whoever looks after the machine learns of it, and starts it again."""
+
+    def wrong(self, *what):
+        raise KeyError("dwell")
+
+    monkeypatch.setattr(Database, "write", wrong)
+    with pytest.raises(KeyError, match="dwell"):
+        watch(Database(str(tmp_path / "v.db"), BERLIN), face_film).run()
+
+
 def test_a_database_file_that_is_moved_is_told_of_and_written_to_once_it_is_back(
     tmp_path, face_film, monkeypatch
 ):

@@ -92,6 +92,20 @@ def run_now(function: Callable[..., Result], *args: Any) -> Future[Result]:
     return done
 
 
+def run_apart(function: Callable[..., Result], *args: Any) -> Future[Result]:
+    """Call a function on a thread that the end of the process does not wait for."""
+    done: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(function(*args))
+        except Exception as error:  # raised to whoever asks for the result
+            done.set_exception(error)
+
+    threading.Thread(target=run, name=function.__name__, daemon=True).start()
+    return done
+
+
 class Live(Protocol[Item]):
     """A source that a stage works on: a camera, or another stage.
 

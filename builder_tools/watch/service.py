@@ -2,7 +2,8 @@
 
 A round takes at most one image from each camera, always its newest. So cameras share the machine
 fairly, and on a slow machine each is processed less often but without delay. The faces of a round
-are detected on all cores and classified together.
+are detected on all cores and classified together. Visits are written by a thread of their own, so
+that the cameras go on however long the database takes to answer.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,7 +27,7 @@ from builder_tools.detectors import FaceDetector
 from builder_tools.inference import EmotionModel
 from builder_tools.inference.reader import face_emotions, read_faces
 from builder_tools.inference.search import Search
-from builder_tools.inference.threads import DetectorPool
+from builder_tools.inference.threads import DetectorPool, run_apart, run_now
 from builder_tools.media import Frame
 from builder_tools.results import Face, Readings
 from builder_tools.tracking import FaceTracker
@@ -40,6 +42,10 @@ CHECKPOINT_S = 2.0
 SEARCH_STEP_S = 0.1
 """Most by which the clock of a camera's search advances per image. So even on a busy machine faces
 are only tracked in most images, without a full search; otherwise delays would raise its cost."""
+ANSWER_S = 1.0
+"""How long the cameras wait for the database at a checkpoint; it usually answers at once."""
+LAST_ANSWER_S = 30.0
+"""How long the end of the service waits for it, longer than for any lock."""
 FORGET_S = 3600.0
 IDLE_S = 0.25
 
@@ -97,6 +103,8 @@ class Watch:
         self._workers = workers or os.cpu_count() or 1
         self._trouble = ""
         self._asked_s: float | None = None
+        self._forgot_s = 0.0
+        self._written: Future[list[Visit]] = run_now(list)
         self._left: list[dict[str, Any]] = []
         names = [camera.name for camera in site.cameras]
         database.record(Rules(site.minimum_group, site.zone), names, _now())
@@ -112,7 +120,7 @@ class Watch:
 
         If an exception (such as a signal's) ends it early, visits are still written.
         """
-        checkpoint_s = forget_s = self._now_s()
+        checkpoint_s = self._forgot_s = self._now_s()
         try:
             self._try(self._tell)  # so that another service leaves visits to these cameras alone
             with ThreadPoolExecutor(self._workers, "detector") as pool:
@@ -122,9 +130,6 @@ class Watch:
                     if now_s - checkpoint_s >= CHECKPOINT_S:
                         self._checkpoint(now_s - checkpoint_s)
                         checkpoint_s = now_s
-                    if self.site.keep_days and now_s - forget_s >= FORGET_S:
-                        self._try(self.forget)
-                        forget_s = now_s
         finally:
             for one in self._watched:
                 one.feed.close()
@@ -137,13 +142,16 @@ class Watch:
 
     def health(self) -> dict[str, Any]:
         """Return the state of the cameras and the database, as plain values."""
-        asked_s, trouble = self._asked_s, self._trouble  # the other thread sets both
-        if asked_s is not None and (silent_s := self._now_s() - asked_s) > STALE_S:
-            trouble = f"The database has not answered for {silent_s:.0f} s."
         return {
-            "database": trouble or "ok",
+            "database": self._silence(STALE_S) or self._trouble or "ok",
             "cameras": [self._state(w) for w in self._watched],
         }
+
+    def _silence(self, least_s: float) -> str:
+        """Say for how long the database has not answered; "" if for less than `least_s`."""
+        asked_s = self._asked_s  # another thread sets it
+        silent_s = 0.0 if asked_s is None else self._now_s() - asked_s
+        return f"The database has not answered for {silent_s:.0f} s." if silent_s > least_s else ""
 
     def _resume(self) -> list[VisitKeeper]:
         """Return the keepers of the cameras' visits, after ending those left open too long ago.
@@ -217,28 +225,68 @@ class Watch:
         return one, frame, faces, self.detectors.cut(frame.image, faces)
 
     def _checkpoint(self, passed_s: float, *, last: bool = False) -> None:
-        """Write open and ended visits; those that cannot be written are kept for next time."""
+        """Have open and ended visits written, unless the database has yet to answer.
+
+        Those that cannot be written are kept for next time.
+        """
         now_s = self._now_s()
         # The wall clock is read every time: it may have been wrong, or set, since the last.
         began_at = _now() - timedelta(seconds=now_s)
         for one in self._watched:
             one.ended += one.keeper.wait(now_s)  # also if it is lost, or gives no image
             one.answers_per_s, one.answers = one.answers / passed_s, 0
+        is_answered = self._is_answered(LAST_ANSWER_S if last else 0.0)
         going_on = [] if last else self._with_places(began_at, lambda one: one.keeper.open)
         ended = self._with_places(began_at, lambda one: one.ended)
+        if is_answered:
+            over = [visit for one in self._watched for visit in one.ended]
+            # Visits that go on change while they are being written.
+            work = (deepcopy(going_on), ended, over, now_s, last)
+            self._written = run_apart(self._write, *work)
+            self._is_answered(LAST_ANSWER_S if last else ANSWER_S)
+        if last and ended and any(one.ended for one in self._watched):
+            trouble = self._silence(0.0) or self._trouble
+            raise DatabaseError(f"{len(ended)} visits were not written. {trouble}")
+
+    def _is_answered(self, wait_s: float) -> bool:
+        """Wait for the database; return whether it has answered, and drop visits it has now.
+
+        Raises:
+            Exception: If the writing failed otherwise than for the database.
+        """
+        try:
+            written = {id(visit) for visit in self._written.result(wait_s)}
+        except TimeoutError:
+            return False
+        for one in self._watched:
+            one.ended = [visit for visit in one.ended if id(visit) not in written]
+        return True
+
+    def _write(
+        self,
+        going_on: list[tuple[Visit, Sighting]],
+        ended: list[tuple[Visit, Sighting]],
+        over: list[Visit],
+        now_s: float,
+        last: bool,
+    ) -> list[Visit]:
+        """Write visits, and tell of the cameras; return `over` if the visits were written.
+
+        On a thread of its own: nothing else uses the database meanwhile.
+        """
         is_left_over = last or now_s > self.site.gap_s
-        is_written, _ = self._try(
+        works: list[Callable[[], Any]] = [
             lambda: self.database.write(going_on, ended, self._to_end() if is_left_over else ()),
             self._tell,
-        )
-        if is_written:
-            # By then a service that was killed is silent, and one that is not ends its own.
-            if now_s > self.site.gap_s + 2 * STALE_S:
-                self._left = []
-            for one in self._watched:
-                one.ended = []
-        elif last and ended:
-            raise DatabaseError(f"{len(ended)} visits were not written. {self._trouble}")
+        ]
+        if self.site.keep_days and now_s - self._forgot_s >= FORGET_S:
+            works.append(self.forget)
+            self._forgot_s = now_s
+        is_written, *_ = self._try(*works)
+        # By then a service that was killed is silent, and one that is not ends its own.
+        if is_written and now_s > self.site.gap_s + 2 * STALE_S:
+            self._left = []
+        return over if is_written else []
 
     def _with_places(
         self, began_at: datetime, visits_of: Callable[[Watched], Sequence[Visit]]

@@ -52,23 +52,14 @@ def test_the_people_of_an_image_are_its_faces(tmp_path, astronaut):
     assert told["people"].tolist() == [1, 2] and told["frames"].tolist() == [1, 1]
 
 
-def test_the_people_of_an_image_are_counted_also_in_a_part_of_an_earlier_version(
-    tmp_path, astronaut
-):
-    """It told of none; beside parts made now, that would look like a finding."""
-    images = [grey(tmp_path / "none.png"), tmp_path / "two.png"]
-    write_image(images[1], np.hstack([astronaut] * 2))
-    archive(images, tmp_path / "out", Settings())
-    (part,) = (tmp_path / "out" / "parts").iterdir()
-    told = told_by(part)
-    for one in told["files"]:
-        one["people"] = 0
-    table = pyarrow.parquet.read_table(part)
-    old = table.replace_schema_metadata({SUMMARY_KEY: json.dumps(told)})
-    pyarrow.parquet.write_table(old, part)
-    assert archive(images, tmp_path / "out", Settings()).made == 0
-    found = pd.read_csv(tmp_path / "out" / "summary.csv").set_index("source")
-    assert found["people"].to_dict() == {"none.png": 0, "two.png": 2}
+def test_faces_of_images_are_found_however_they_are_turned(tmp_path, astronaut):
+    """As `img` finds them."""
+    write_image(tmp_path / "upright.png", astronaut)
+    write_image(tmp_path / "lying.png", np.ascontiguousarray(np.rot90(astronaut)))
+    archive([tmp_path / "upright.png", tmp_path / "lying.png"], tmp_path / "out", Settings())
+    told = pd.read_csv(tmp_path / "out" / "summary.csv").set_index("source")
+    assert told["people"].to_dict() == {"lying.png": 1, "upright.png": 1}
+    assert told["p_happy"]["lying.png"] == pytest.approx(told["p_happy"]["upright.png"], abs=0.05)
 
 
 def test_a_part_without_what_is_told_of_its_files_is_made_again(tmp_path):

@@ -265,6 +265,15 @@ def test_a_folder_of_recordings(tmp_path):
     assert len(failed) == 1 and "broken.mp4" in failed[0]
 
 
+def test_who_lies_on_an_image_visits_too(tmp_path, astronaut):
+    write_image(tmp_path / "lying.png", np.ascontiguousarray(np.rot90(astronaut)))
+    with Inference(show_state_mode="none", inference_mode="video") as video:
+        visits, failed = watch_exhibit(
+            Exhibit("room", str(tmp_path)), video, video, minimum_dwell_s=1.0
+        )
+    assert len(visits) == 1 and not failed
+
+
 def test_a_folder_is_looked_through_whatever_lies_in_it(tmp_path, caplog):
     """Linked folders count, a pipe is not waited for, and what is left out is said."""
     room, elsewhere = tmp_path / "room", tmp_path / "elsewhere"

@@ -17,6 +17,8 @@ from builder_tools.timeline.archived import IMAGES, VIDEO
 from builder_tools.timeline.exhibits import VIDEO_SUFFIXES
 
 IMAGES_A_PART = 64
+_MADE = {VIDEO: "", IMAGES: "at any rotation"}
+"""How parts are made, where that has changed: those of earlier versions are made anew."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def _named_apart(files: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
 
 
 def _item(kind: str, files: Sequence[tuple[Path, str]], settings_hash: str) -> Item:
-    digest = hashlib.sha256(settings_hash.encode())
+    digest = hashlib.sha256((settings_hash + _MADE[kind]).encode())
     for path, name in files:
         status = path.stat() if path.exists() else None
         facts = (name, status.st_size, status.st_mtime_ns) if status else (name, "missing")

@@ -243,20 +243,9 @@ def _read_back(parts: Path, items: Sequence[Item]) -> tuple[list[dict], list[dic
         told = told_by(parts / item.part)
         if told is None:
             continue
-        files = told["files"]
-        if item.kind == IMAGES and any(one["with_face"] and not one["people"] for one in files):
-            files = _with_people(files, parts / item.part)
-        summaries += ({**one, PART: item.part} for one in files)
+        summaries += ({**one, PART: item.part} for one in told["files"])
         failed += told["failed"]
     return sorted(summaries, key=lambda one: one[SOURCE]), failed
-
-
-def _with_people(files: Sequence[dict], part: Path) -> list[dict]:
-    """Return what the part of an earlier version tells of images, with the faces counted in it."""
-    import pyarrow.parquet
-
-    rows = Counter(pyarrow.parquet.read_table(part, columns=[SOURCE])[SOURCE].to_pylist())
-    return [{**one, "people": rows[one[SOURCE]] if one["with_face"] else 0} for one in files]
 
 
 def _write_csv(path: Path, rows: Sequence[dict], columns: Sequence[str] | None = None) -> None:

@@ -360,8 +360,11 @@ class Inference:
         return ResultStream(results, reader, sinks, state.rests)
 
     def analyse(self, image_rgb: np.ndarray) -> tuple[FaceEmotion, ...]:
-        """Return the faces in one `(H, W, 3)` uint8 RGB image, largest first; draw nothing."""
-        return self._still.steady(self._analyser.one(image_rgb, self._view), 0.0)
+        """Return the faces in one `(H, W, 3)` uint8 RGB image, largest first; draw nothing.
+
+        It is turned as images are, whatever the mode (see `rotate`).
+        """
+        return self._still.steady(self._analyser.one(image_rgb, self._image_view), 0.0)
 
     def batch_rows(
         self, sources: Iterable[Any], names: Iterable[str] | None = None

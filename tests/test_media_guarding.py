@@ -37,6 +37,22 @@ def test_other_ways_to_write_an_input_s_name(read, monkeypatch):
             check_outputs({"out": way}, [str(read)])
 
 
+@pytest.mark.parametrize("way", ["missing/../read.csv", "link/../read.csv"])
+def test_a_way_back_up_through_a_folder_that_will_be_made_or_is_a_link(way, tmp_path, monkeypatch):
+    """Verbs make the folders of their outputs, and the parent of a link is its target's."""
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "er")
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / ("deep" if "link" in way else ".") / "read.csv"
+    with pytest.raises(ValueError, match="different files for one and other"):
+        check_outputs({"one": way, "other": place}, [])
+    place.write_text("mine")
+    with pytest.raises(ValueError, match="the one to read"):
+        check_outputs({"out": way}, [place])
+    with pytest.raises(ValueError, match="Something else is there"):
+        check_own(Path(way), "ours")
+
+
 def test_an_input_s_address_is_the_input(tmp_path):
     path = tmp_path / "a b.mp4"
     path.write_bytes(b"mine")

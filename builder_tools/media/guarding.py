@@ -37,7 +37,7 @@ def check_outputs(
         if path is None:
             continue
         refuse_device(path)
-        found = _stat(path)
+        found = _stat(_placed(path))
         other = places.setdefault(place_key(path), name)
         if other != name:
             raise ValueError(f"Expected different files for {other} and {name}. Received: {path}.")
@@ -68,11 +68,12 @@ def check_own(path: Path, start: str) -> None:
     Raises:
         ValueError: If there is something else.
     """
-    if not os.path.lexists(path) or (path.is_file() and not path.stat().st_size):
+    there = Path(_placed(path))
+    if not os.path.lexists(there) or (there.is_file() and not there.stat().st_size):
         return
     mark, found = start.encode(), b""
-    if path.is_file():
-        with path.open("rb") as file:
+    if there.is_file():
+        with there.open("rb") as file:
             found = file.read(len(mark))
     if found != mark:
         raise ValueError(
@@ -109,8 +110,16 @@ def _numbered(path: Path, number: int) -> Path:
 
 def place_key(path: str | os.PathLike) -> str:
     """Return a key that is equal for paths that a file system may treat as the same."""
-    folder, name = os.path.split(os.path.abspath(path))
-    return unicodedata.normalize("NFC", os.path.join(os.path.realpath(folder), name)).casefold()
+    return unicodedata.normalize("NFC", _placed(path)).casefold()
+
+
+def _placed(path: str | os.PathLike) -> str:
+    """Return where a path will lead, its last link not followed, once its folders are made.
+
+    Until then nothing is found at `missing/../a.csv`; and the parent of a link is its target's.
+    """
+    folder, name = os.path.split(os.fspath(path))
+    return os.path.normpath(os.path.join(os.path.realpath(folder), name))
 
 
 def _stat(path: object) -> os.stat_result | None:

@@ -183,7 +183,7 @@ class RestingFace:
         return weights / weights.sum(axis=1, keepdims=True)
 
     def check_model(self, emotions: Iterable[str], model: str | None = None) -> None:
-        """Check that a model has the same classes, in the same order, and the same weights.
+        """Check that a model has the same classes, in order, weights and temperature (if known).
 
         Raises:
             ValueError: If it does not; says what differs and what to do.
@@ -194,7 +194,7 @@ class RestingFace:
                 f"Expected a resting face of the classes {list(names)} in this order. Received: "
                 f"{list(self.emotions)}. Make it anew with this model."
             )
-        if self.model is not None and model is not None and self.model != model:
+        if self.model and model and not f"{model},".startswith(f"{self.model},"):
             raise ValueError(
                 f"Expected a resting face made with the model {model}. Received: one made with "
                 f"{self.model}. Make it anew with this model."
@@ -214,7 +214,7 @@ class RestingFace:
     def load(cls, path: str | Path) -> RestingFace:
         """Return the resting face that `save` wrote.
 
-        Earlier versions learnt it by the model's own decision, which the file does not tell.
+        Earlier versions learnt it by any decision, and did not tell the model's temperature.
 
         Raises:
             FileNotFoundError: If there is no such file.

@@ -2,12 +2,15 @@
 
 import json
 import math
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from rests import PEOPLE, TWO, sure, two
 
 from builder_tools import EmotionClassifier, RestingFace
+from builder_tools.cards import ModelCard, find_model, write_card
 from builder_tools.rest import (
     BETWEEN_PEOPLE,
     POPULATION,
@@ -154,6 +157,20 @@ def test_another_model_and_another_order():
         rest.check_model(("sad", "neutral"), "fast 0123")
     with pytest.raises(ValueError, match="made with fast 0123"):
         rest.check_model(TWO, "fast 4567")
+
+
+def test_a_temperature_that_was_fitted_anew_is_another_model(tmp_path, astronaut):
+    """Its probabilities are others, and so would be the rest."""
+    folder = shutil.copytree(find_model(None), tmp_path / "fast")
+    faces = [astronaut[:256, 128:384]]
+    rest = EmotionClassifier(folder).resting_face(faces)
+    card = ModelCard.read(folder)
+    write_card(folder, replace(card, temperature=2 * card.temperature))
+    hotter = EmotionClassifier(folder)
+    with pytest.raises(ValueError, match="temperature"):
+        hotter.predict(faces, rest=rest)
+    weights, _, _ = rest.model.partition(",")  # as earlier versions name the model
+    hotter.predict(faces, rest=replace(rest, model=weights))
 
 
 def test_the_classifier_compares(astronaut):

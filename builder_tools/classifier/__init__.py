@@ -170,8 +170,9 @@ class EmotionClassifier:
 
     @property
     def identity(self) -> str:
-        """The model's name and the start of its file's hash, which change with the weights."""
-        return f"{self.card.name} {self.card.sha256.get(self.card.file, '')[:12]}".strip()
+        """The model's name, the start of its file's hash, and its temperature."""
+        weights = f"{self.card.name} {self.card.sha256.get(self.card.file, '')[:12]}".strip()
+        return f"{weights}, temperature {self.card.temperature:g}"
 
     def predict_with_affect(self, faces: Any) -> Readings:
         """Return the probabilities and the valence and arousal of each face, from a single pass.

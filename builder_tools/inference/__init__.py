@@ -360,10 +360,7 @@ class Inference:
         return ResultStream(results, reader, sinks, state.rests)
 
     def analyse(self, image_rgb: np.ndarray) -> tuple[FaceEmotion, ...]:
-        """Return the faces in one `(H, W, 3)` uint8 RGB image, largest first; draw nothing.
-
-        It is turned as images are, whatever the mode (see `rotate`).
-        """
+        """Return the faces in one `(H, W, 3)` uint8 RGB image, largest first; draw nothing."""
         return self._still.steady(self._analyser.one(image_rgb, self._image_view), 0.0)
 
     def batch_rows(

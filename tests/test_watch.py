@@ -183,8 +183,10 @@ def test_exhibits_reports_from_the_database(url, tmp_path, capsys):
         ("Blue", "13:00", "1", "4"),
     ]
     assert [row["dwell_s"] for row in rows] == ["13.0", "14.0"], "10, 12, 14, 16 and 11, ... 17"
+    assert "subtracted" not in capsys.readouterr().err
     assert main([*command, "--by", "weekday", "--since", "2027-01-01"]) == 0
-    assert "No group of 4 visits" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "No group of 4 visits" in said and "subtracted from each other" in said
     assert (out / "exhibits.csv").read_text() == "exhibit,rank,visits,note\n"
 
 

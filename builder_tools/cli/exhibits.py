@@ -17,7 +17,7 @@ from builder_tools.cli.model import (
     progress_bar,
 )
 from builder_tools.cli.over_time import SMOOTH_S
-from builder_tools.cli.period import add_period_options
+from builder_tools.cli.period import add_period_options, tell_of_differences
 from builder_tools.cli.verb import Verb, need_extra, need_video
 
 
@@ -122,6 +122,7 @@ def _of_database(options: argparse.Namespace) -> int:
         found = figures(database, by=options.by, **period, minimum_group=site.minimum_group)
     results = exhibit_results(found, site, options.by)
     _write(options, results, report_config(site, results), report_paragraphs(site, **period))
+    tell_of_differences(options)
     if not results:
         print(
             f"No group of {site.minimum_group} visits or more in this period: nothing is shown.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from datetime import date
 
 
@@ -21,6 +22,16 @@ def add_period_options(parser: argparse.ArgumentParser, of: str) -> None:
         "--since", type=_day, metavar="DAY", help=f"first day of {of}, e.g. 2026-11-01"
     )
     parser.add_argument("--until", type=_day, metavar="DAY", help=f"last day of {of}, inclusive")
+
+
+def tell_of_differences(options: argparse.Namespace) -> None:
+    """Say on stderr what two reports on periods can tell together."""
+    if options.since or options.until:
+        print(
+            "Reports on periods that overlap can be subtracted from each other, and then tell of "
+            "few visits: give out only those of periods that do not.",
+            file=sys.stderr,
+        )
 
 
 def _day(text: str) -> date:

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from builder_tools.cli.model import add_model_options, detector_options, make_classifier
-from builder_tools.cli.period import add_period_options
+from builder_tools.cli.period import add_period_options, tell_of_differences
 from builder_tools.cli.verb import Verb, need_extra, port, positive
 
 
@@ -133,6 +133,7 @@ def _print_report(site, database, options: argparse.Namespace) -> int:
         cells = [value for mean in means for value in (mean.value, mean.low, mean.high)]
         rounded = ["" if value is None else round(value, 4) for value in cells]
         writer.writerow([*one.group.values(), one.visits, *rounded])
+    tell_of_differences(options)
     if not found:
         print(
             f"No group of {site.minimum_group} visits or more in this period: nothing is shown.",

@@ -19,6 +19,7 @@ from builder_tools.archive.work import PATHS, SUMMARY_KEY, told_by
 from builder_tools.cli import main
 from builder_tools.journal import among_others_in
 from builder_tools.media import VideoWriter, write_image
+from builder_tools.timeline.people import LEAST_SCORES
 
 
 def grey(path, side=64):
@@ -50,6 +51,20 @@ def test_the_people_of_an_image_are_its_faces(tmp_path, astronaut):
     archive([tmp_path / "one.png", tmp_path / "two.png"], tmp_path / "out", Settings())
     told = pd.read_csv(tmp_path / "out" / "summary.csv").set_index("source")
     assert told["people"].tolist() == [1, 2] and told["frames"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(("least_score", "people"), [(0.5, 1), (0.99, 0)])
+def test_people_are_those_of_the_detectors_own_scores(
+    tmp_path, astronaut, monkeypatch, least_score, people
+):
+    """As `video` counts them; an archive of Haar's faces had a third of its people."""
+    monkeypatch.setitem(LEAST_SCORES, "mediapipe", least_score)
+    with VideoWriter(tmp_path / "a.mp4", 10, (240, 240)) as writer:
+        for _ in range(10):
+            writer.write(np.ascontiguousarray(astronaut[:240, 80:320]))
+    archive([tmp_path / "a.mp4"], tmp_path / "out", Settings())
+    (told,) = pd.read_csv(tmp_path / "out" / "summary.csv").to_dict("records")
+    assert (told["people"], told["emotion"] == "happy") == (people, bool(people))
 
 
 def test_faces_of_images_are_found_however_they_are_turned(tmp_path, astronaut):

@@ -23,6 +23,7 @@ from builder_tools.media.images import IMAGE_ERRORS
 from builder_tools.media.partial import replacing
 from builder_tools.results import FrameResult
 from builder_tools.timeline.archived import KIND, SOURCE, VIDEO
+from builder_tools.timeline.people import PersonRule
 from builder_tools.timeline.summary import SummaryMaker
 from builder_tools.timeline.writer import columns_of, parquet_schema, rows_of
 
@@ -61,10 +62,17 @@ class Settings:
     smooth_s: float = 0.3
 
     @property
+    def rule(self) -> PersonRule:
+        """Which tracks are people."""
+        return PersonRule.for_detector(self.detector)
+
+    @property
     def sha256(self) -> str:
         """Hash of everything that affects a row: the model's card, but not threads and device."""
         facts = {k: v for k, v in asdict(self).items() if k not in ("threads", "device")}
         facts["model"] = ModelCard.read(find_model(self.model)).answers_sha256
+        if self.rule != PersonRule():  # parts of earlier versions had this one, always
+            facts["people"] = asdict(self.rule)
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -88,7 +96,7 @@ class Worker:
             decision=settings.decision,
             device=settings.device,
         )
-        self.emotions = tuple(model.emotions)
+        self.emotions, self.rule = tuple(model.emotions), settings.rule
         self._warning: str | None = None
         self._video = Inference(
             model,
@@ -111,7 +119,7 @@ class Worker:
         final = self.out / item.part
         with replacing(final) as partial, _Part(partial, self.emotions) as part:
             for path, name in zip(item.paths, item.names, strict=True):
-                maker, faces = SummaryMaker(self.emotions), 0
+                maker, faces = SummaryMaker(self.emotions, self.rule), 0
                 try:
                     for result in self._results(item.kind, path):
                         part.add(name, result)

@@ -21,6 +21,7 @@ from builder_tools.cli import main
 from builder_tools.watch.config import Camera
 from builder_tools.watch.database import Database, Sighting
 from builder_tools.watch.feeds import WATCHING
+from builder_tools.watch.health import STALE_S
 from builder_tools.watch.report import figures
 from builder_tools.watch.tables import VISITS
 
@@ -226,6 +227,29 @@ def test_status_tells_of_the_cameras_that_are_configured(tmp_path, monkeypatch, 
     machine.now -= timedelta(hours=1)
     code, lines = told()
     assert code == 1 and lines[0] == "north-2: last told of 3540 s ahead of this clock"
+
+
+def test_a_service_says_that_another_watches_the_same_camera(url, machine, caplog):
+    """Started by hand beside the one of the machine, say: all visits are counted twice."""
+    database = Database(url, BERLIN)
+
+    def script(others: int) -> Iterator[bool]:
+        yield from machine.passes(5)
+        for _ in range(others):
+            (state,) = database.states()
+            database.tell([{**state, "told_at": machine.now - timedelta(milliseconds=1)}])
+            yield from machine.passes(4)
+        yield from machine.passes(3)
+
+    alone = machine.watch(database, script(0), NORTH)
+    assert alone.health()["database"] == "ok" and not caplog.records
+    beside = machine.watch(database, script(3), NORTH)
+    assert "watches 'north', too" in beside.health()["database"]
+    assert sum("counted twice" in record.message for record in caplog.records) == 1
+    machine.now += timedelta(seconds=STALE_S)
+    machine._awake_s += STALE_S
+    assert beside.health()["database"] == "ok", "the other has ended"
+    database.close()
 
 
 def test_the_states_of_former_cameras_go_unless_a_service_still_tells_of_them(url, machine):

@@ -9,6 +9,7 @@ that the cameras go on however long the database takes to answer.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import threading
@@ -104,6 +105,8 @@ class Watch:
         self._trouble = ""
         self._asked_s: float | None = None
         self._forgot_s = 0.0
+        self._told: dict[str, datetime] = {}
+        self._rival, self._rival_s = "", -math.inf
         self._written: Future[list[Visit]] = run_now(list)
         self._left: list[dict[str, Any]] = []
         names = [camera.name for camera in site.cameras]
@@ -143,7 +146,7 @@ class Watch:
     def health(self) -> dict[str, Any]:
         """Return the state of the cameras and the database, as plain values."""
         return {
-            "database": self._silence(STALE_S) or self._trouble or "ok",
+            "database": self._silence(STALE_S) or self._trouble or self._rivalry() or "ok",
             "cameras": [self._state(w) for w in self._watched],
         }
 
@@ -341,7 +344,25 @@ class Watch:
         return done
 
     def _tell(self) -> None:
-        self.database.tell([self._state(one) for one in self._watched])
+        """Write the state of the cameras; notice if another service has written it meanwhile."""
+        own, self._told = self._told, {}
+        told = {state["camera"]: state["told_at"] for state in self.database.states()}
+        rivals = [name for name, told_at in own.items() if told.get(name, told_at) != told_at]
+        if rivals:
+            known, names = self._rivalry(), ", ".join(map(repr, rivals))
+            self._rival, self._rival_s = (
+                f"Another service watches {names}, too: visits are counted twice. End one of them.",
+                self._now_s(),
+            )
+            if not known:
+                logger.error(self._rival)
+        states = [self._state(one) for one in self._watched]
+        self.database.tell(states)
+        self._told = {state["camera"]: state["told_at"] for state in states}
+
+    def _rivalry(self) -> str:
+        """Say that another service watches the same cameras; "" if none was noticed of late."""
+        return self._rival if self._now_s() - self._rival_s < STALE_S else ""
 
     def _state(self, one: Watched) -> dict[str, Any]:
         return {

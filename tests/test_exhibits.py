@@ -275,12 +275,13 @@ def test_who_lies_on_an_image_visits_too(tmp_path, astronaut):
 
 
 def test_a_folder_is_looked_through_whatever_lies_in_it(tmp_path, caplog):
-    """Linked folders count, a pipe is not waited for, and what is left out is said."""
+    """Linked folders count, each file once; a pipe is not waited for; what is left out is said."""
     room, elsewhere = tmp_path / "room", tmp_path / "elsewhere"
     room.mkdir()
     elsewhere.mkdir()
     write_image(elsewhere / "still.png", np.full((64, 64, 3), 240, np.uint8))
     (room / "disk").symlink_to(elsewhere)
+    (room / "again.png").symlink_to(elsewhere / "still.png")
     (room / "notes.txt").write_text("no film")
     (room / "._film.mp4").write_bytes(b"left by a Mac")
     os.mkfifo(room / "pipe.mp4")
@@ -291,8 +292,7 @@ def test_a_folder_is_looked_through_whatever_lies_in_it(tmp_path, caplog):
             _inference("online"),
             minimum_dwell_s=1.0,
         )
-    assert len(visits) == 1
-    assert len(failed) == 1 and "pipe.mp4: no file with content" in failed[0]
+    assert (len(visits), len(failed)) == (1, 1) and "pipe.mp4: no file with content" in failed[0]
     assert "notes.txt: neither a video nor an image" in caplog.text
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -175,15 +176,18 @@ def check_rank_by(measure: str, emotions: Iterable[str], *, has_shape: bool) -> 
 
 
 def _recordings(folder: Path) -> tuple[list[Path], list[str]]:
-    """Return the videos and images in a folder, and unreadable files; log all other files."""
+    """Return the videos and images in a folder, each once, and unreadable files; log the rest."""
     found = list(files_below(folder))
     unreadable = [f"{path}: {reason}" for path, reason in found if reason is not None]
-    kinds, paths, others = {*VIDEO_SUFFIXES, *STILL_SUFFIXES}, [], []
+    paths: dict[str, Path] = {}
     for path in sorted(path for path, reason in found if reason is None):
-        (paths if path.suffix.lower() in kinds else others).append(path)
-    for path in others:
-        logger.info("left out: %s: neither a video nor an image by its name", path)
-    return paths, unreadable
+        if path.suffix.lower() not in (*VIDEO_SUFFIXES, *STILL_SUFFIXES):
+            logger.info("left out: %s: neither a video nor an image by its name", path)
+            continue
+        known = paths.setdefault(os.path.realpath(path), path)
+        if known != path:
+            logger.info("left out: %s: the same file as %s", path, known)
+    return list(paths.values()), unreadable
 
 
 def _for_seconds(results: Iterable[FrameResult], seconds: float) -> Iterable[FrameResult]:

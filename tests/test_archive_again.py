@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -75,6 +80,28 @@ def test_faces_of_images_are_found_however_they_are_turned(tmp_path, astronaut):
     told = pd.read_csv(tmp_path / "out" / "summary.csv").set_index("source")
     assert told["people"].to_dict() == {"lying.png": 1, "upright.png": 1}
     assert told["p_happy"]["lying.png"] == pytest.approx(told["p_happy"]["upright.png"], abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_processes_that_are_ended_leave_nothing_unfinished(tmp_path, astronaut, name):
+    for film in ("a", "b"):
+        with VideoWriter(tmp_path / f"{film}.mp4", 10, (240, 240)) as writer:
+            for number in range(600):
+                writer.write(np.roll(astronaut[:240, 80:320], number, axis=1))
+    words = ["archive", tmp_path / "a.mp4", tmp_path / "b.mp4", "--out", tmp_path / "out"]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "builder_tools", *words, "--workers", "2"],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 90
+    while len(list((tmp_path / "out").glob("parts/.*.part"))) < 2:
+        assert time.monotonic() < deadline and run.poll() is None
+        time.sleep(0.05)
+    os.killpg(run.pid, getattr(signal, name))  # as a terminal that is closed does
+    assert run.wait(timeout=60) == 128 + getattr(signal, name)
+    assert list((tmp_path / "out" / "parts").iterdir()) == []
 
 
 def test_a_part_without_what_is_told_of_its_files_is_made_again(tmp_path):

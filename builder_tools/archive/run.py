@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import signal
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,6 +38,8 @@ ERRORS = "errors.csv"
 MOST_DEATHS = 2
 """Deaths of processes on a file after which it is reported as failed, as it may be the cause."""
 
+ENDING_S = 5.0
+"""How long a process that is ended may take to remove what it has not finished."""
 STALE_S = 86_400.0
 """An unfinished part not written to for this long is abandoned."""
 
@@ -211,13 +214,18 @@ class _Hand:
 
     def close(self) -> None:
         self._process.terminate()
+        self._process.join(ENDING_S)
+        self._process.kill()  # a decoder may never return
         self._process.join()
         self.answers.close()
 
 
 def _work(commands: Connection, settings: Settings, parts: str) -> None:
-    """Make items until there are no more; end when the parent ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Make items until there are no more; end when the parent does, or sends SIGTERM."""
+    for name in ("SIGINT", "SIGHUP"):  # a terminal sends them to all; the parent then ends this one
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # removes the part that is being written
     try:
         worker = Worker(settings, parts)
     except Exception as error:  # other processes would fail, too: this ends the run

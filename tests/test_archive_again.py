@@ -72,6 +72,30 @@ def test_people_are_those_of_the_detectors_own_scores(
     assert (told["people"], told["emotion"] == "happy") == (people, bool(people))
 
 
+def test_whoever_reads_an_archive_judges_people_by_its_detector(tmp_path, astronaut, capsys):
+    """By the least score of the reader's own, most people of Haar's archives were missing."""
+    for name in ("a", "b"):
+        with VideoWriter(tmp_path / f"{name}.mp4", 10, (240, 240)) as writer:
+            for number in range(20):
+                writer.write(np.roll(astronaut[:240, 80:320], number, axis=1))
+    out = tmp_path / "archive"
+    archive([tmp_path / "a.mp4", tmp_path / "b.mp4"], out, Settings(detector="haar"))
+    for part in out.glob("parts/*.parquet"):
+        table = pyarrow.parquet.read_table(part)
+        column = table.schema.get_field_index("detection_score")
+        weak = pyarrow.array([0.5] * len(table), table.schema.field(column).type)
+        pyarrow.parquet.write_table(table.set_column(column, "detection_score", weak), part)
+    (tmp_path / "show.toml").write_text(
+        "minimum_group = 2\nminimum_dwell_s = 0\n[[exhibit]]\nname = 'Room'\nsource = 'archive'\n"
+    )
+    assert main(["exhibits", str(tmp_path / "show.toml"), "--out", str(tmp_path / "report")]) == 0
+    assert capsys.readouterr().out.startswith(" 1. Room: 2 visits")
+    words = ["highlights", str(out), "--viewers", "all", "--agreement", "1", "--force"]
+    main([*words, "--out", str(tmp_path / "moments")])
+    viewers = pd.read_csv(tmp_path / "moments" / "reactions.csv").columns
+    assert list(viewers) == ["time_s", "median", "a", "b"]
+
+
 def test_faces_of_images_are_found_however_they_are_turned(tmp_path, astronaut):
     """As `img` finds them."""
     write_image(tmp_path / "upright.png", astronaut)

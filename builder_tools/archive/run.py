@@ -32,7 +32,7 @@ from builder_tools.media.guarding import check_own
 from builder_tools.media.images import can_be_read
 from builder_tools.media.limits import image_limits
 from builder_tools.media.partial import replacing
-from builder_tools.timeline.archived import IMAGES, PART, PARTS, SOURCE, SUMMARY
+from builder_tools.timeline.archived import DETECTOR, IMAGES, PART, PARTS, SOURCE, SUMMARY
 
 ERRORS = "errors.csv"
 MOST_DEATHS = 2
@@ -126,7 +126,7 @@ def archive(
         for item, problems in progress(work, len(todo)):
             made += told_by(parts / item.part) is not None
             failed += problems
-        summaries, kept_failures = _read_back(parts, items)
+        summaries, kept_failures = _read_back(parts, items, settings)
         failed = [*kept_failures, *(one for one in failed if one not in kept_failures)]
         failed.sort(key=lambda one: one[SOURCE])
         _write_csv(out / SUMMARY, summaries)
@@ -243,7 +243,9 @@ def _work(commands: Connection, settings: Settings, parts: str) -> None:
             return
 
 
-def _read_back(parts: Path, items: Sequence[Item]) -> tuple[list[dict], list[dict[str, str]]]:
+def _read_back(
+    parts: Path, items: Sequence[Item], settings: Settings
+) -> tuple[list[dict], list[dict[str, str]]]:
     """Return the summaries and failures stored in the parts themselves."""
     summaries: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
@@ -251,7 +253,8 @@ def _read_back(parts: Path, items: Sequence[Item]) -> tuple[list[dict], list[dic
         told = told_by(parts / item.part)
         if told is None:
             continue
-        summaries += ({**one, PART: item.part} for one in told["files"])
+        own = {DETECTOR: settings.detector, PART: item.part}
+        summaries += ({**one, **own} for one in told["files"])
         failed += told["failed"]
     return sorted(summaries, key=lambda one: one[SOURCE]), failed
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PARTS, SUMMARY = "parts", "summary.csv"
-SOURCE, KIND, PART = "source", "kind", "part"
+SOURCE, KIND, DETECTOR, PART = "source", "kind", "detector", "part"
 VIDEO, IMAGES = "video", "images"
 
 
@@ -33,11 +33,14 @@ class ArchivedFile:
         name: Its name in the archive.
         kind: `video` or `images`.
         part: The Parquet file with its rows; a video has one to itself.
+        detector: What found the faces, a name in `DETECTORS`; None if an earlier version wrote the
+            archive.
     """
 
     name: str
     kind: str
     part: Path
+    detector: str | None = None
 
 
 def is_archive(path: str | Path) -> bool:
@@ -70,7 +73,7 @@ def archived_files(folder: str | Path, names: str = "*") -> list[ArchivedFile]:
             "it: run `builder-tools archive` again, which makes nothing anew."
         )
     found = [
-        ArchivedFile(row[SOURCE], row[KIND], folder / PARTS / row[PART])
+        ArchivedFile(row[SOURCE], row[KIND], folder / PARTS / row[PART], row.get(DETECTOR))
         for row in rows
         if fnmatchcase(row[SOURCE], names)
     ]

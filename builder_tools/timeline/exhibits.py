@@ -93,7 +93,7 @@ def watch_exhibit(
         try:
             with camera.run(exhibit.source) as results:
                 frames = progress(_for_seconds(results, exhibit.seconds), exhibit.name)
-                people = _people(frames, tuple(camera.model.emotions), camera)
+                people = _people(frames, tuple(camera.model.emotions), _detector_of(camera))
                 failed = [results.source.error] if results.source.error else []
         except ConnectionError as error:
             return [], [str(error)]
@@ -116,7 +116,7 @@ def watch_exhibit(
                 continue
             with video.run(path) as results:
                 frames = progress(results, f"{exhibit.name}: {path.name}")
-                people = _people(frames, emotions, video)
+                people = _people(frames, emotions, _detector_of(video))
                 failed += [results.source.warning] if results.source.warning else []
         except (OSError, ValueError) as error:
             failed.append(f"{path}: {error}")
@@ -209,17 +209,21 @@ def _archived_visits(
         table = read_rows(file)
         results, emotions = results_of(table, file.name), tuple(emotions_of(table))
         if file.kind == VIDEO:
-            visits += _visits(_people(results, emotions, video), minimum_dwell_s)
+            detector = file.detector or _detector_of(video)
+            visits += _visits(_people(results, emotions, detector), minimum_dwell_s)
         else:
             visits += [visit for one in results for visit in _image_visits(one, emotions)]
     return visits
 
 
+def _detector_of(inference: Inference) -> str:
+    return inference.describe()["detector"]["name"]
+
+
 def _people(
-    results: Iterable[FrameResult], emotions: tuple[str, ...], inference: Inference
+    results: Iterable[FrameResult], emotions: tuple[str, ...], detector: str
 ) -> list[Summary]:
-    rule = PersonRule.for_detector(inference.describe()["detector"]["name"])
-    maker = SummaryMaker(emotions, rule)
+    maker = SummaryMaker(emotions, PersonRule.for_detector(detector))
     for result in results:
         maker.add(result)
     return maker.people()

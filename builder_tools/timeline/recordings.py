@@ -42,11 +42,13 @@ class Viewer:
         name: Unique name of the viewer.
         path: A video, or a timeline made from one (.csv, .parquet), such as part of an archive.
         offset_s: When the recording began, in seconds of the film; None to find out.
+        detector: What found the faces in an archive's rows, if it is known.
     """
 
     name: str
     path: Path
     offset_s: float | None
+    detector: str | None = None
 
 
 def parse_viewers(texts: Sequence[str]) -> list[Viewer]:
@@ -68,8 +70,8 @@ def parse_viewers(texts: Sequence[str]) -> list[Viewer]:
         match = None if Path(text).exists() else _OFFSET.fullmatch(text)
         path = Path(match["path"] if match else text)
         offset_s = float(match["offset"]) if match else None
-        for stem, one in _recordings(path):
-            viewers.append(Viewer(unused_name(name_as_text(stem), taken), one, offset_s))
+        for stem, one, detector in _recordings(path):
+            viewers.append(Viewer(unused_name(name_as_text(stem), taken), one, offset_s, detector))
     return viewers
 
 
@@ -111,20 +113,20 @@ def check_repeats(viewers: Sequence[Viewer], film: Path | None) -> None:
             )
 
 
-def _recordings(path: Path) -> list[tuple[str, Path]]:
-    """Return the recordings at a path, each with the name of its viewer."""
+def _recordings(path: Path) -> list[tuple[str, Path, str | None]]:
+    """Return the recordings at a path, each with its viewer's name before and detector after it."""
     refuse_pipe(path)
     if is_archive(path):
         videos = [file for file in archived_files(path) if file.kind == VIDEO]
         if not videos:
             raise ValueError(f"Expected videos in the archive {str(path)!r}. Found images alone.")
-        return [(str(Path(file.name).with_suffix("")), file.part) for file in videos]
+        return [(str(Path(one.name).with_suffix("")), one.part, one.detector) for one in videos]
     if not path.is_file():
         raise FileNotFoundError(
             f"No recording at {str(path)!r}. Check the spelling; offsets are written "
             "FILE@+1.25 or FILE@-0.4."
         )
-    return [(path.stem, path)]
+    return [(path.stem, path, None)]
 
 
 def read_offsets(path: Path) -> dict[str, float]:

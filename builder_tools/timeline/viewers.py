@@ -123,8 +123,8 @@ def search(
         inference: `Inference` in `video` mode, with tracking.
         settings: What counts as a highlight.
         progress: Wraps the frames; see `watch`.
-        rule: Who counts as a viewer in a recording, each as one; None counts only the largest
-            face in each recording.
+        rule: Who counts as a viewer in a recording, each as one (in an archive that of its
+            detector); None counts only the largest face in each recording.
 
     Raises:
         ValueError: If a recording is given twice, an output would replace something, a timeline
@@ -147,7 +147,8 @@ def search(
         if table is not None:
             needed = ["frame", "time_s", "track", "face_px"]
             needed.append(measure_column(table, settings.signal.measure))
-            seats[viewer.name] = [seat[needed] for seat in viewers_in(table, rule)]
+            own = PersonRule.for_detector(viewer.detector) if rule and viewer.detector else rule
+            seats[viewer.name] = [seat[needed] for seat in viewers_in(table, own)]
     if not seats:
         raise ValueError(reports[0].problem)
     offsets = find_offsets([viewer for viewer in viewers if viewer.name in seats], film)

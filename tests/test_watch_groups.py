@@ -126,3 +126,21 @@ def test_a_folder_with_any_name_has_its_own_database(tmp_path):
         Database(str(tmp_path / name / "v.db"), BERLIN).close()
         assert (tmp_path / name / "v.db").is_file()
     assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("v.db", "{}/v.db"),
+        ("sqlite:///v.db", "{}/v.db"),
+        ("sqlite+pysqlite:///deep/v.db?timeout=3", "sqlite:///{}/deep/v.db?timeout=3"),
+        ("sqlite:////srv/v.db", "/srv/v.db"),
+        ("sqlite:///file:v.db?mode=ro&uri=true", "sqlite:///file:v.db?mode=ro&uri=true"),
+        ("postgresql+psycopg://me@host/v", "postgresql+psycopg://me@host/v"),
+    ],
+)
+def test_a_database_file_is_beside_its_configuration_however_it_is_written(tmp_path, given, found):
+    """From another folder, as a service of the machine starts, it was another file."""
+    camera = "[[camera]]\nname = 'north'\nexhibit = 'Blue'\nsource = 0\n"
+    (tmp_path / "show.toml").write_text(f"database = '{given}'\n{camera}")
+    assert read_site(tmp_path / "show.toml").database == found.format(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -52,6 +53,7 @@ MOST_GROUP = 1_000_000
 
 _EXHIBITS_WORDS = {"dwell_s": "dwell"} | {name: f"share_{name}" for name in NINE_EMOTIONS}
 """What `exhibits` calls measures -> what they are called here; `rank_by` may be either."""
+_SQLITE_FILE = re.compile(r"sqlite(\+pysqlite)?:///(?!file:|:memory:)(?P<file>[^?]+)(?P<query>.*)")
 _TEXT = (is_text, "a text")
 _SECONDS = (lambda value: is_number(value) and value >= 0, "a number of seconds, at least 0")
 _SITE_KINDS = {
@@ -155,8 +157,7 @@ def read_site(path: str | Path) -> Site:
     names = [camera.name for camera in cameras]
     if len(set(names)) < len(names):
         raise ValueError(f"Expected cameras of distinct names in {path}. Received: {names}.")
-    url = content.get("database", Site.database)
-    database = url if "://" in url else str(path.parent / url)
+    database = _database(content.get("database", Site.database), path.parent)
     from builder_tools.watch.tables import MEASURES  # needs the extra; --example does not
 
     measure = content.get("rank_by", Site.rank_by)
@@ -170,3 +171,12 @@ def read_site(path: str | Path) -> Site:
             f"Expected a time zone such as 'Europe/Berlin'. Received: zone={site.zone!r}."
         ) from error
     return site
+
+
+def _database(address: str, folder: Path) -> str:
+    """Return the file or address of a database; files are relative to a folder."""
+    named = _SQLITE_FILE.fullmatch(address)
+    if named:
+        file = str(folder / named["file"])
+        return f"sqlite:///{file}{named['query']}" if named["query"] else file
+    return address if "://" in address else str(folder / address)

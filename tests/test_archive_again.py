@@ -96,6 +96,14 @@ def test_whoever_reads_an_archive_judges_people_by_its_detector(tmp_path, astron
     assert list(viewers) == ["time_s", "median", "a", "b"]
 
 
+def test_recordings_in_a_folder_called_parts_are_no_archive(tmp_path, capsys):
+    grey(tmp_path / "room" / "parts" / "a.png")
+    text = "minimum_group = 2\n[[exhibit]]\nname = 'Room'\nsource = 'room'\n"
+    (tmp_path / "show.toml").write_text(text)
+    assert main(["exhibits", str(tmp_path / "show.toml"), "--out", str(tmp_path / "report")]) == 0
+    assert "Room: fewer than 2 visits" in capsys.readouterr().out
+
+
 def test_faces_of_images_are_found_however_they_are_turned(tmp_path, astronaut):
     """As `img` finds them."""
     write_image(tmp_path / "upright.png", astronaut)

@@ -44,8 +44,15 @@ class ArchivedFile:
 
 
 def is_archive(path: str | Path) -> bool:
-    """Return whether a path is a folder that `builder-tools archive` wrote."""
-    return (Path(path) / PARTS).is_dir()
+    """Return whether a path is a folder that `builder-tools archive` wrote, or is writing."""
+    parts = Path(path) / PARTS
+    if not parts.is_dir():
+        return False
+    # Somebody's recordings may lie in a folder of that name.
+    is_done = (Path(path) / SUMMARY).is_file()
+    return is_done or all(
+        one.name.startswith(".") or one.suffix == ".parquet" for one in parts.iterdir()
+    )
 
 
 def archived_files(folder: str | Path, names: str = "*") -> list[ArchivedFile]:

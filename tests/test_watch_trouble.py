@@ -244,6 +244,23 @@ def test_a_service_whose_database_never_answers_can_be_ended(tmp_path, face_film
     answers.set()
 
 
+def test_a_signal_does_not_hide_that_visits_are_lost(tmp_path, monkeypatch, caplog):
+    """What a signal raises goes before all other errors."""
+    machine, database = Machine(monkeypatch, NOON), Database(str(tmp_path / "v.db"), BERLIN)
+
+    def down(self, *what):
+        raise DatabaseError("The database is down.")
+
+    def script():
+        yield from machine.passes(4, somebody=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Database, "write", down)
+    with pytest.raises(DatabaseError, match="1 visits were not written"):
+        machine.watch(database, script())
+    assert "1 visits were not written. The database is down." in caplog.messages
+
+
 def test_an_error_of_our_own_beside_the_database_ends_the_service(tmp_path, face_film, monkeypatch):
     """Whoever looks after the machine learns of it, and starts it again."""
 

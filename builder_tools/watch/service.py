@@ -249,7 +249,10 @@ class Watch:
             self._is_answered(LAST_ANSWER_S if last else ANSWER_S)
         if last and ended and any(one.ended for one in self._watched):
             trouble = self._silence(0.0) or self._trouble
-            raise DatabaseError(f"{len(ended)} visits were not written. {trouble}")
+            lost = f"{len(ended)} visits were not written. {trouble}"
+            if sys.exc_info()[1] is not None:  # a signal's; what it raises hides this error
+                logger.error(lost)
+            raise DatabaseError(lost)
 
     def _is_answered(self, wait_s: float) -> bool:
         """Wait for the database; return whether it has answered, and drop visits it has now.

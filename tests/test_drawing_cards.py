@@ -8,6 +8,7 @@ from fakes import a_face
 
 from builder_tools.drawing import BLACK, DrawBox
 from builder_tools.drawing.card import Card
+from builder_tools.drawing.pen import Pen
 from builder_tools.emotions import COLOURS_RGB
 from builder_tools.results import Box
 
@@ -158,3 +159,41 @@ def test_bars_that_had_no_room_come_back_when_there_is_room_again():
     for _ in range(40):
         drawn = drawer.draw(image, [a_face(far, track=1)])
     assert (drawn == wanted).all()
+
+
+@pytest.mark.parametrize("options", [{"show_bars": True}, {"show_bars": True, "show_dial": True}])
+def test_a_portrait_keeps_all_its_bars_in_smaller_letters(options, monkeypatch, caplog):
+    """Half of the image is face; what is beside it is enough for letters that are easy to read."""
+    cards = []
+    draw = Card.draw
+    monkeypatch.setattr(
+        Card, "draw", lambda *args: (cards.append((args[0], args[3])), draw(*args))[1]
+    )
+    image = np.full((1120, 1200, 3), 90, np.uint8)
+    DrawBox(**options).draw(image, [a_face((294, 264, 894, 864), va=(0.8, 0.5))])
+    ((card, letter),) = cards
+    assert [len(panel.rows) for panel in card.panels[:1]] == [9]
+    assert letter >= Pen.for_image(image, None).smallest
+    assert not caplog.text
+
+
+def test_labels_in_a_small_photo_of_a_group_cover_no_face_and_no_other_label(monkeypatch):
+    corners = [(37, 43, 52, 58), (69, 22, 84, 38), (120, 79, 135, 94)]
+    corners += [(143, 75, 158, 90), (104, 33, 118, 47), (93, 10, 105, 22)]
+    drawn = []
+    draw = Card.draw
+    monkeypatch.setattr(Card, "draw", lambda *args: (drawn.append(args[2]), draw(*args))[1])
+    image = np.full((105, 200, 3), 90, np.uint8)
+    DrawBox().draw(image, [a_face(box, "neutral", probability=0.4) for box in corners])
+    covered = np.zeros((105, 200), int)
+    for x1, y1, x2, y2 in corners + drawn:
+        covered[y1:y2, x1:x2] += 1
+    assert len(drawn) == 6 and covered.max() == 1
+
+
+@pytest.mark.parametrize("count, said", [(1, "beside the face"), (3, "beside 3 faces")])
+def test_what_is_left_out_is_said_in_a_sentence(count, said, caplog):
+    boxes = [(x, 0, x + 60, 60) for x in range(0, 60 * count, 60)]
+    image = np.full((80, 60 * count, 3), 90, np.uint8)
+    DrawBox(show_bars=True).draw(image, [a_face(box) for box in boxes])
+    assert said in caplog.text and "1 faces" not in caplog.text

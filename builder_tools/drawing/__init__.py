@@ -37,11 +37,15 @@ from builder_tools.results import Box, FaceEmotion
 
 __all__ = ["BLACK", "WHITE", "DrawBox", "ink_on", "luminance"]
 
-SCALES, LAST_SCALE = (1.0, 0.8, 0.64, 0.5), 0.5
-"""Text sizes tried until there is room for all cards; the last may be too small to read if the
-image is shown small, so it is used only if no other fits."""
+SCALES = (1.0, 0.8, 0.64, 0.5, 0.4, 0.32)
+"""Text sizes tried until there is room for all cards, the last about the smallest that is easy to
+read. Text below that is used only if no other fits."""
+STAY_SCALE = 0.6
+"""Text is not made smaller than this only to bring cards nearer that have room elsewhere."""
 FEW_BARS = 3
 """Bars per face, the most probable ones, if there is no room for all."""
+LABEL_LETTER_PX = 6
+"""Smallest text of labels without panels, before cards cover faces and each other."""
 LEAST_LETTER_PX = 4
 """Text that would have to be smaller is left out."""
 
@@ -68,8 +72,8 @@ class DrawBox:
 
     A card covers no face and no other card, and stays inside the image: it is beside its face, or
     on free space with a line to it, with smaller text if there is little room. If there is no room
-    at all, the card is on the upper edge of its face's box. A doubtful emotion has a question
-    mark, a dashed box and a dark card.
+    even for the smallest text, the card is on the upper edge of its face's box. A doubtful emotion
+    has a question mark, a dashed box and a dark card.
 
     Args:
         show_label: Draw the emotion's name.
@@ -229,10 +233,9 @@ class DrawBox:
         if is_stream:
             self._memory.keep_tried(level, scale)
         elif level:
-            left = "all but three bars a face are" if few else "bars and dials are"
-            logger.warning(
-                "There is no room for so much beside %d faces: %s left out", len(known), left
-            )
+            where = f"{len(known)} faces" if len(known) > 1 else "the face"
+            left = f"all but the {FEW_BARS} most probable emotions" if few else "bars and dials"
+            logger.warning("There is too little room beside %s: %s are left out", where, left)
         for one, spot in zip(known, spots, strict=True):
             if spot is not None and spot.slot is None:
                 ends, colour = (
@@ -307,13 +310,17 @@ def _placed(
     all, else the smallest. A held scale is used as soon as it has a place for all.
     """
     height, width = canvas.shape[:2]
-    complete = None
-    for number in range(held or 0, len(SCALES)):
-        scale = SCALES[number]
-        if scale == LAST_SCALE and complete is not None:
+    complete, letters = None, None
+    sizes = [(scale, pen.smallest) for scale in SCALES]
+    sizes.append((SCALES[-1], max(pen.smallest // 2, SMALLEST_LETTER_PX)))
+    if not all_or_none:
+        sizes.append((0.0, LABEL_LETTER_PX))
+    for number, (scale, least) in list(enumerate(sizes))[min(held or 0, len(sizes) - 1) :]:
+        if scale < STAY_SCALE and complete is not None:
             break
-        least = SMALLEST_LETTER_PX if scale == LAST_SCALE else pen.smallest
-        letters = [max(round(scale * pen.letter_for(one.box)), least) for one in known]
+        tried, letters = letters, [max(round(scale * pen.letter_for(o.box)), least) for o in known]
+        if letters == tried:
+            continue
         wishes = [
             Wish(one.corners, card.size(letter), one.seen.slot, one.seen.offset)
             for one, card, letter in zip(known, cards, letters, strict=True)

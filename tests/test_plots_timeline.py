@@ -20,6 +20,7 @@ from builder_tools.plots.timeline import (
 )
 from builder_tools.results import Box, Face, FaceEmotion, FrameResult, crop
 from builder_tools.timeline.faces import FACE_PX, MARGIN, BestSights
+from builder_tools.timeline.summary import SummaryMaker, describe_video
 
 EMOTIONS = ("happy", "neutral", "sad")
 
@@ -218,3 +219,25 @@ def test_faces_of_a_pipe_cannot_be_drawn(tmp_path, capsys):
     arguments = ["video", "-", "--timeline", str(tmp_path / "t.csv")]
     assert main([*arguments, "--plot", str(tmp_path / "p.png"), "--plot-faces"]) == 2
     assert "read several times" in capsys.readouterr().err
+
+
+def test_how_long_somebody_was_in_sight_is_the_same_beside_a_row_and_in_the_lines():
+    """Short gaps count as in sight, long ones up to a second; two at once count once for all."""
+    table = _table(10)[lambda rows: rows["track"].isin([9, 10])]
+    gone = (table["track"] == 9) & table["frame"].isin([3, 4, 5, 8, *range(12, 30)])
+    table = table[~gone]
+    maker = SummaryMaker(EMOTIONS)
+    for frame, rows in table.groupby("frame"):
+        faces = tuple(
+            FaceEmotion(
+                Face(Box(0, 0, 9, 9), 0.9, track=int(row.track)),
+                dict(zip(EMOTIONS, (row.p_happy, row.p_neutral, row.p_sad), strict=True)),
+            )
+            for row in rows.itertuples()
+        )
+        maker.add(FrameResult("film", int(frame), frame / 10, faces))
+    beside = [ax.get_ylabel().split("\n")[1] for ax in plot_video(table).axes if ax.get_ylabel()]
+    lines = [f"{person.seen_s:.1f} s" for person in maker.people()]
+    assert lines == ["2.6 s", "3.9 s"]
+    assert beside == ["3.9 s", *lines]
+    assert "6.5 person-seconds in sight" in describe_video(maker)

@@ -16,6 +16,7 @@ from matplotlib.patches import Patch
 from builder_tools.emotions import EmotionSet
 from builder_tools.languages import emotion_word, said
 from builder_tools.plots.canvas import FIRST_COLOUR, SECOND_COLOUR, axes_or_new
+from builder_tools.tracking.flicker import LONGEST_STEP_S
 
 MOST_POINTS = 400
 PREFIX = "p_"
@@ -222,11 +223,14 @@ def _who(track: Tracks, language: str, *, of_others: bool = False) -> str:
 
 
 def _seen_s(table: pd.DataFrame, track: Tracks) -> float:
-    """Return how long any of the tracks was seen, in seconds."""
-    times = np.sort(table["time_s"].unique())
-    steps = np.diff(times, prepend=times[:1])
-    seen = _rows(table, track).dropna(subset=["emotion"])["time_s"].unique()
-    return float(steps[np.isin(times, seen)].sum())
+    """Return how long any of the tracks was in sight, in seconds; gaps count as in summaries."""
+    sights = _rows(table, track).dropna(subset=["emotion"])
+    times = sights["time_s"]
+    gaps = times.groupby(sights["track"], dropna=False).diff().fillna(0.0)
+    spans = np.stack([times - gaps.clip(upper=LONGEST_STEP_S), times])
+    starts, ends = spans[:, np.argsort(spans[0], kind="stable")]
+    until = np.maximum.accumulate(np.concatenate([starts[:1], ends]))[:-1]
+    return float(np.maximum(ends - np.maximum(starts, until), 0).sum())
 
 
 def _emotion_handles(table: pd.DataFrame, language: str) -> list[Patch]:

@@ -241,7 +241,8 @@ def _line(who: str, summary: Summary) -> str:
         shape += f", in profile or hidden {summary.not_seen:.0%}"
     if summary.eyes_closed is not None:
         shape += f", eyes closed {summary.eyes_closed:.0%}"
+    seen = f"{summary.seen_s:.1f} {'s' if summary.track is not None else 'person-seconds'}"
     return (
-        f"{who}: {summary.first_s:.1f}-{summary.last_s:.1f} s, {summary.seen_s:.1f} s in sight; "
+        f"{who}: {summary.first_s:.1f}-{summary.last_s:.1f} s, {seen} in sight; "
         f"{emotions}{place}; intensity {summary.intensity:.2f}{shape}"
     )

@@ -47,7 +47,7 @@ def test_a_photo_gives_its_emotion_and_a_damaged_one_a_sentence(open_page, files
     page = open_page()
     choose(page, "photo", files / "photo.jpg")
     page.wait_for_selector('.bt-face[data-emotion="happy"]')
-    assert "photo.jpg: faces found: 1" in page.inner_text("#bt-photo-result")
+    assert "Faces found in photo.jpg: 1" in page.inner_text("#bt-photo-result")
     assert page.locator(".bt-photo img").evaluate("image => image.naturalWidth") == 512
     keep_image(page, "photo")
     assert faults(page) == []
@@ -167,7 +167,7 @@ def test_the_timeline_of_a_video_tells_of_a_moment_and_of_each_person(open_page)
     chart = page.locator(".bt-curves:visible .bt-chart").first
     wait_until(page, "() => document.querySelector('.bt-result video').readyState > 0")
     chart.hover(position={"x": chart.bounding_box()["width"] * (56 + 744 * 10 / 16) / 814, "y": 40})
-    assert re.match(r"(9\.9|10\.\d) s: surprise \d{2,3} %", readout.inner_text())
+    assert re.match(r"(9\.9|10\.\d) s: surprise \d{2,3}%", readout.inner_text())
     curves, ends = page.locator(".bt-curves:visible"), set()
     for person in ("1", "2"):  # which is which hangs on a pixel of their boxes
         page.select_option(".bt-who", person)
@@ -311,8 +311,27 @@ def test_in_russian_on_a_phone(open_page, files):
     page.wait_for_selector('.bt-face[data-emotion="happy"]')
     assert "радость" in page.inner_text("#bt-photo-result")
     keep_image(page, "phone_ru")
+    heights = page.eval_on_selector_all(
+        "#bt-photo-result .bt-dial text", "all => all.map(e => [e.getBBox().y, e.getBBox().height])"
+    )  # the words lie above and below the circle, not across its middle
+    assert [top > 112 or top + height < -112 for top, height in heights] == [True, True]
     for name in ("Фото", "Камера", "Видео", "Пакет", "Модели"):
         playwright.expect(page.get_by_role("tab", name=name)).to_be_in_viewport()
     widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert widths[0] <= widths[1]
+    assert faults(page) == []
+
+
+def test_tables_of_results_are_whole_on_a_phone(open_page):
+    """A probability of 100 % ended at the edge of the screen, as "10"."""
+    page = open_page("ru", viewport=PHONE, has_touch=True, is_mobile=True)
+    for kind, count in (("batch", 1), ("video", 2)):
+        page.click(f"#tab-{kind}")
+        page.click(f".bt-example[data-kind={kind}]")
+        page.wait_for_selector(f"#bt-{kind}-result .bt-table")
+        keep_image(page, f"phone_ru_{kind}")
+        wide = page.eval_on_selector_all(
+            f"#bt-{kind}-result .bt-scroll", "all => all.map(e => e.scrollWidth - e.clientWidth)"
+        )
+        assert wide == [0] * count
     assert faults(page) == []

@@ -115,7 +115,7 @@ def test_a_slow_example_does_not_replace_what_was_chosen_meanwhile(open_page, fi
     wait_until(page, "() => window.hasExample")
     settle(page)
     assert page.inner_text("#bt-photo .bt-chosen") == "photo.jpg"
-    assert "photo.jpg: faces found: 1" in page.inner_text("#bt-photo-result")
+    assert "Faces found in photo.jpg: 1" in page.inner_text("#bt-photo-result")
 
 
 def test_an_example_that_cannot_be_loaded_is_told_of(open_page, files):

@@ -106,7 +106,7 @@ def test_a_photo_is_answered_and_nothing_is_stored(make_client, photo):
     asked = {"name": "her face.jpg", "model": "fast", "blur": "true", "decision": "balanced"}
     answer = client.post("/en/photo", params=asked, content=photo.read_bytes())
     assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/html")
-    assert "her face.jpg: faces found: 1" in answer.text and "happy" in answer.text
+    assert "Faces found in her face.jpg: 1" in answer.text and "happy" in answer.text
     assert 'download="her face_marked.jpg"' in answer.text
     assert 'download="her face.csv"' in answer.text and 'download="her face.json"' in answer.text
     assert files_below(folder) == []
@@ -192,7 +192,7 @@ def test_a_second_long_job_waits_its_turn_and_says_so(make_page, face_video, mon
     monkeypatch.setattr(page_module, "WAIT_S", 0.01)
     assert page.engine.take_long_turn(1)
     with closing(video_steps(page, face_video.path.read_bytes())) as steps:
-        assert "next in line" in next(steps)
+        assert "in the queue" in next(steps)
         page.engine.end_long_turn()
         assert any("<progress" in html for html in steps)
 
@@ -200,7 +200,7 @@ def test_a_second_long_job_waits_its_turn_and_says_so(make_page, face_video, mon
 @pytest.mark.parametrize(
     ("content", "limits", "said"),
     [
-        (b"#EXTM3U\n/etc/passwd", {}, "no video"),
+        (b"#EXTM3U\n/etc/passwd", {}, "not a video"),
         (b"\x00\x00\x00\x20ftypisom" + bytes(99), {}, "damaged"),
         (None, {"max_video_s": 1}, "longer than 1 s"),
     ],
@@ -310,7 +310,7 @@ def test_the_page_names_every_model_with_its_figures(make_page, language):
     for name, card in page.engine.models.items():
         test = card.metrics["test"]["ferplus-majority-8"]
         assert f'data-model="{name}"' in html
-        assert f"{100 * test['accuracy']:.1f} %" in html
+        assert f"{100 * test['accuracy']:.1f}%" in html
     assert page.words("models.column.nine") in html and page.words.emotion("disgust") in html
 
 

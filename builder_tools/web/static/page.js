@@ -206,7 +206,7 @@ function tellMoment(curves, time) {
   }
   const shown = Object.entries(values.emotions).filter(([, row]) => row[at] !== null)
     .sort(([, one], [, other]) => other[at] - one[at]).slice(0, 3)
-    .map(([name, row]) => `${facts.emotions[name.toLowerCase()] || name} ${row[at]} %`);
+    .map(([name, row]) => `${facts.emotions[name.toLowerCase()] || name} ${row[at]}%`);
   if (!shown.length) shown.push(said("script.nobody"));
   else if (values.valence[at] !== null)
     shown.push(said("script.affect", { valence: values.valence[at].toFixed(2), arousal: values.arousal[at].toFixed(2) }));

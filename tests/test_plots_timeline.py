@@ -1,21 +1,27 @@
 """Figures of videos: who has a row, what is said, what is marked, and whose face is shown."""
 # ruff: noqa: RUF001 - Russian letters that look like Latin ones are meant.
 
+from itertools import combinations
+
 import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.patches import Patch
 
 from builder_tools.cli import main
 from builder_tools.detectors.turning import turned_back
+from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
 from builder_tools.inference import Inference
 from builder_tools.inference.search import Orientation
 from builder_tools.media import VideoWriter, read_image
 from builder_tools.plots.timeline import (
     plot_affect_path,
     plot_emotions_over_time,
+    plot_places,
+    plot_shares,
     plot_video,
 )
 from builder_tools.results import Box, Face, FaceEmotion, FrameResult, crop
@@ -241,3 +247,33 @@ def test_how_long_somebody_was_in_sight_is_the_same_beside_a_row_and_in_the_line
     assert lines == ["2.6 s", "3.9 s"]
     assert beside == ["3.9 s", *lines]
     assert "6.5 person-seconds in sight" in describe_video(maker)
+
+
+@pytest.mark.parametrize("count", [2, 10, 24])
+def test_the_legend_of_many_places_covers_nothing_and_no_colour_comes_twice(count):
+    """A report by hour has 24; its legend lay across the bars, in ten colours."""
+    names = [f"exhibit {number}, the large room beyond the cloakroom" for number in range(count)]
+    estimate = (0.3, 0.2, 0.4)
+    bars = plot_shares(names, [dict.fromkeys(EMOTIONS, estimate)] * count)
+    marks = plot_places(dict.fromkeys(names, (estimate, estimate)), EmotionSet(EMOTIONS))
+    for ax, colour_of in ((bars, lambda h: h.patches[0].get_facecolor()), (marks, _colour_of)):
+        ax.figure.draw_without_rendering()
+        legend, whole = ax.get_legend().get_window_extent(), ax.figure.bbox
+        assert not legend.overlaps(ax.get_window_extent())
+        assert legend.x1 <= whole.x1 + 1 and legend.y0 >= whole.y0 - 1
+        assert ax.get_window_extent().height > whole.height / 2
+        handles = ax.get_legend_handles_labels()[0]
+        assert len({to_hex(colour_of(handle)) for handle in handles}) == count
+
+
+def test_words_on_the_plane_are_not_written_over_each_other():
+    ax = plt.subplots(figsize=(5, 4.5), layout="constrained")[1]
+    plot_places({"hall": ((0.1, 0.0, 0.2), (0.1, 0.0, 0.2))}, NINE_EMOTIONS, ax)
+    ax.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert len(boxes) == 7
+    assert not any(one.overlaps(two) for one, two in combinations(boxes, 2))
+
+
+def _colour_of(handle):
+    return handle.lines[0].get_color()

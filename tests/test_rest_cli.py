@@ -91,6 +91,7 @@ def test_the_verb_writes_a_rest_that_images_are_compared_with(portraits, tmp_pat
     out = tmp_path / "me.json"
     assert main(["rest", *portraits, "--out", str(out)]) == 0
     assert "a rest of 2 images (mostly happy" in capsys.readouterr().err
+    assert "a rest of 1 image (" in str(replace(RestingFace.load(out), frames=1))
     rest = RestingFace.load(out)
     assert (rest.frames, rest.model) == (2, EmotionClassifier().identity)
     assert main(["img", portraits[0], "--rest", str(out), "--json"]) == 0

@@ -15,7 +15,13 @@ from matplotlib.patches import Patch
 
 from builder_tools.emotions import EmotionSet
 from builder_tools.languages import emotion_word, said
-from builder_tools.plots.canvas import FIRST_COLOUR, SECOND_COLOUR, axes_or_new
+from builder_tools.plots.canvas import (
+    FIRST_COLOUR,
+    SECOND_COLOUR,
+    axes_or_new,
+    colours_of,
+    legend_beside,
+)
 from builder_tools.tracking.flicker import LONGEST_STEP_S
 
 MOST_POINTS = 400
@@ -23,6 +29,8 @@ PREFIX = "p_"
 BAND_EDGE = {"edgecolor": "0.35", "linewidth": 0.4}
 """Edges make light bands, such as that of neutral, stand out from paper and from each other."""
 ABSENT = {"facecolor": "0.9", "edgecolor": "0.7", "hatch": "///"}
+LEGEND_INCHES = 0.36
+"""Height of a name in a legend, broken once."""
 ROW_INCHES = 1.35
 AROUSAL_DASHES = (0, (4, 2))
 
@@ -310,16 +318,18 @@ def plot_shares(
         ax: Axes to draw on.
     """
     emotions = EmotionSet(list(shares[0]))
-    ax = axes_or_new(ax, (1.5 + 1.1 * len(emotions), 3.8))
-    width = 0.8 / len(names)
+    ax = axes_or_new(ax, (4 + 1.1 * len(emotions), max(3.8, LEGEND_INCHES * len(names))))
+    width, colours = 0.8 / len(names), colours_of(len(names))
     for index, (name, values) in enumerate(zip(names, shares, strict=True)):
         middle, low, high = np.array([values[emotion] for emotion in emotions]).T
         places = np.arange(len(emotions)) + (index - (len(names) - 1) / 2) * width
         errors = np.maximum([middle - low, high - middle], 0)
-        ax.bar(places, middle, width * 0.92, yerr=errors, label=name, ecolor="0.3")
+        style = {"label": name, "color": colours[index], "ecolor": "0.3"}
+        style["error_kw"] = {"elinewidth": min(1.5, 15 * width)}
+        ax.bar(places, middle, width * 0.92, yerr=errors, **style)
     ax.set_xticks(range(len(emotions)), list(emotions), rotation=30, ha="right")
     ax.set(ylabel="share", ylim=(0, None))
-    ax.legend(frameon=False, fontsize=8)
+    legend_beside(ax)
     return ax
 
 
@@ -335,12 +345,14 @@ def plot_places(
         emotions: Emotions whose anchors to mark.
         ax: Axes to draw on.
     """
-    ax = axes_or_new(ax, (5.5, 5))
-    for name, ((x, x_low, x_high), (y, y_low, y_high)) in places.items():
-        across, up = [[x - x_low], [x_high - x]], [[y - y_low], [y_high - y]]
-        ax.errorbar(x, y, xerr=np.maximum(across, 0), yerr=np.maximum(up, 0), fmt="o", label=name)
+    ax = axes_or_new(ax, (8, max(5, LEGEND_INCHES * len(places))))
+    colours = colours_of(len(places))
+    for (name, (across, up)), colour in zip(places.items(), colours, strict=True):
+        (x, x_low, x_high), (y, y_low, y_high) = across, up
+        errors = np.maximum([[x - x_low, x_high - x], [y - y_low, y_high - y]], 0)[..., None]
+        ax.errorbar(x, y, errors[1], errors[0], fmt="o", label=name, color=colour)
     _draw_plane(ax, emotions)
-    ax.legend(frameon=False, fontsize=8)
+    legend_beside(ax)
     return ax
 
 
@@ -370,8 +382,12 @@ def _mean_by_time(table: pd.DataFrame, track: Tracks, columns: list[str]) -> pd.
 def _draw_plane(ax: Axes, emotions: EmotionSet, language: str = "en") -> None:
     ax.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     ax.axvline(0, color="0.8", linewidth=0.8, zorder=0)
+    placed = []
     for name, (x, y) in zip(emotions, emotions.anchors, strict=True):
         if np.isfinite(x) and (x or y):
+            while any(abs(x - a) < 0.3 and abs(y - b) < 0.065 for a, b in placed):
+                y += 0.07  # a word is moved rather than written over another
+            placed.append((x, y))
             word = emotion_word(name, language)
             ax.text(x, y, word, color="0.5", fontsize=8, ha="center", va="center", zorder=0)
     ax.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal")

@@ -34,7 +34,9 @@ table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
 th, td { border-bottom: 1px solid #ddd; padding: .35rem .6rem; text-align: right; }
 th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
 td.note { color: #666; text-align: left; }
+th, small { white-space: nowrap; }
 small { color: #666; display: block; }
+div { overflow-x: auto; }
 img { max-width: 100%; }
 """
 _TITLES = {
@@ -114,7 +116,11 @@ def _table(results: Sequence[ExhibitResult], config: ExhibitConfig) -> str:
             f"<tr><td>{result.rank}</td>{name}<td>{result.visits}</td>{cells}<td>{most}</td></tr>"
         )
     head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
-    return f"<table><thead><tr>{head}</tr></thead>\n<tbody>{chr(10).join(rows)}</tbody></table>"
+    body = chr(10).join(rows)
+    return (
+        f'<div tabindex="0"><table><thead><tr>{head}</tr></thead>\n'
+        f"<tbody>{body}</tbody></table></div>"
+    )
 
 
 def _cell(estimate: Estimate) -> str:

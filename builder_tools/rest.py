@@ -119,7 +119,8 @@ class RestingFace:
     def __str__(self) -> str:
         shown = sorted(zip(self.log_probabilities, self.emotions, strict=True), reverse=True)[:2]
         words = ", ".join(f"{name} {math.exp(log):.0%}" for log, name in shown)
-        return f"a rest of {self.frames} images (mostly {words}), believed {self.trust:.0%}"
+        images = f"{self.frames} image{'' if self.frames == 1 else 's'}"
+        return f"a rest of {images} (mostly {words}), believed {self.trust:.0%}"
 
     @classmethod
     def from_probabilities(

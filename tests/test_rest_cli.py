@@ -1,6 +1,7 @@
 """A face against its own rest on the command line: options, the verb, tables."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -91,9 +92,9 @@ def test_the_verb_writes_a_rest_that_images_are_compared_with(portraits, tmp_pat
     out = tmp_path / "me.json"
     assert main(["rest", *portraits, "--out", str(out)]) == 0
     assert "a rest of 2 images (mostly happy" in capsys.readouterr().err
-    assert "a rest of 1 image (" in str(replace(RestingFace.load(out), frames=1))
     rest = RestingFace.load(out)
     assert (rest.frames, rest.model) == (2, EmotionClassifier().identity)
+    assert str(replace(rest, frames=1)).startswith("a rest of 1 image (")
     assert main(["img", portraits[0], "--rest", str(out), "--json"]) == 0
     (face,) = json.loads(capsys.readouterr().out)["faces"]
     assert sum(face["relative_probabilities"].values()) == pytest.approx(1, abs=1e-3)

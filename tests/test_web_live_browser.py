@@ -126,4 +126,4 @@ def test_the_other_language_shows_what_was_chosen(page, address):
     page.goto(address)
     page.select_option("[name=measure]", "dwell")
     page.click("#bt-language")
-    page.wait_for_selector("text=Рейтинг: проведённому времени")
+    page.wait_for_selector("text=Рейтинг: проведённое время")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from fakes import FakeDetector, FakeLandmarker, FakeModel, made_geometry, made_i
 
 from builder_tools.cli import main
 from builder_tools.drawing import DrawBox
+from builder_tools.drawing.mesh import draw_mesh
 from builder_tools.geometry import GEOMETRY_COLUMNS
 from builder_tools.inference import Inference
 from builder_tools.media import write_image
@@ -211,3 +213,18 @@ def test_options_that_need_others(arguments, said, tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("side", [40, 95, 500])
+def test_a_face_of_any_size_stays_visible_under_its_mesh(
+    needs_geometry, needs_detector, astronaut, side
+) -> None:
+    """The mesh of a small face in a large photo covered all of it."""
+    needs_detector("mediapipe")
+    with Inference(geometry=True, show_state_mode="none") as opened:
+        (face,) = opened.analyse_image(astronaut).faces
+    points = face.geometry.landmarks_px
+    points = 100 + (points - points.min(axis=0)) * side / np.ptp(points[:, 0])
+    black = np.zeros((1080, 1920, 3), np.uint8)
+    draw_mesh(black, replace(face.geometry, landmarks_px=points), (255, 255, 255), 6)
+    assert 0.05 < (black[100 : 100 + side, 100 : 100 + side] / 255).mean() < 0.25

@@ -13,6 +13,9 @@ SUBPIXEL_BITS = 4
 """Makes OpenCV draw with a precision of 1/16 px."""
 OPACITY = 0.5
 """The face must stay visible under the mesh."""
+OPEN_PX = 200
+"""Width of a face, for each pixel of the lines' width, below which the mesh would cover it: lines
+are thinner, and if they cannot be, fainter."""
 
 
 def draw_mesh(
@@ -24,7 +27,7 @@ def draw_mesh(
         canvas: `(H, W, 3)` uint8 RGB; changed in place.
         geometry: Geometry of the face.
         colour: RGB.
-        line: Width of other lines in the image in px; these are half as wide.
+        line: Width of other lines in the image in px; these are at most half as wide.
     """
     height, width = canvas.shape[:2]
     low, high = geometry.landmarks_px[:, :2].min(axis=0), geometry.landmarks_px[:, :2].max(axis=0)
@@ -35,9 +38,11 @@ def draw_mesh(
     part = canvas[y1:y2, x1:x2]
     points = np.rint((geometry.landmarks_px[:, :2] - (x1, y1)) * 2**SUBPIXEL_BITS).astype(np.int32)
     drawn = part.copy()
-    thin = max(line // 2, 1)
+    across = float(high[0] - low[0])
+    thin = max(min(line // 2, int(across / OPEN_PX)), 1)
+    opacity = OPACITY * min(across / (thin * OPEN_PX), 1)
     cv2.polylines(drawn, points[_edges()], False, colour, thin, cv2.LINE_AA, SUBPIXEL_BITS)
-    cv2.addWeighted(drawn, OPACITY, part, 1 - OPACITY, 0, part)
+    cv2.addWeighted(drawn, opacity, part, 1 - opacity, 0, part)
 
 
 @cache

@@ -7,6 +7,7 @@ from fakes import FakeDetector, FakeModel, made_image
 from builder_tools.detectors.haar import HaarDetector
 from builder_tools.drawing import DrawBox
 from builder_tools.inference import Inference
+from builder_tools.media import VideoWriter
 from builder_tools.results import Box, Face
 
 
@@ -192,3 +193,36 @@ def test_faces_of_any_detector_are_clipped_and_largest_first(mode, face_video):
     found = next(iter(Inference(FakeModel(), detector, **options).run(source)))
     faces = [face if mode == "img_batch" else face.to_dict() for face in found.faces]
     assert [face["box"] for face in faces] == [[0, 0, 20, 20], [0, 0, 8, 8]]
+
+
+class LosesItsFace(FakeDetector):
+    """Finds one face in the first four images, and none after them."""
+
+    seen = 0
+
+    def detect(self, image_rgb):
+        self.seen += 1
+        return [Face(Box(60, 60, 180, 180), 0.9)] if self.seen <= 4 else []
+
+
+@pytest.mark.parametrize("other", ["photo", "film"])
+def test_a_lost_face_stays_hidden_whatever_else_its_drawer_draws(other, tmp_path):
+    """A photo made the drawer forget the film's faces; another film's took their place."""
+    noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
+    with VideoWriter(tmp_path / "film.mp4", 25, (320, 240)) as writer:
+        for number in range(10):
+            writer.write(noise, number / 25)
+    drawer = DrawBox(blur_faces=True, show_label=False, show_probability=False)
+
+    def inference(detector):
+        options = {"show_state_mode": "none", "inference_mode": "video"}
+        return Inference(FakeModel(), detector, drawer, **options)
+
+    second = inference(FakeDetector(1))
+    others = second.run(tmp_path / "film.mp4")
+    contrast = []
+    for result in inference(LosesItsFace()).run(tmp_path / "film.mp4"):
+        contrast.append(result.image[100:140, 100:140].std())
+        _ = second.analyse_image(made_image(1)) if other == "photo" else next(others)
+    others.close()
+    assert len(contrast) == 10 and max(contrast) < 10, contrast

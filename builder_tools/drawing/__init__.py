@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
+from typing import Self
 
 import cv2
 import numpy as np
@@ -86,8 +88,8 @@ class DrawBox:
             the emotions' anchors as small dots), if the model predicts valence and arousal; for
             all such faces or none.
         trail: How many recent places of a tracked face to draw on its dial, older ones fainter;
-            1 draws only the current one. They are kept here, for the last few tracks; call
-            `forget` between two videos to clear them.
+            1 draws only the current one. They are kept here, for the last few tracks: call
+            `forget` between two videos, or draw each with a copy (`anew`), as `Inference` does.
         show_relative: Draw the emotion relative to the resting face as a second line, if the face
             was compared with it.
         show_numbers: Draw each face's number: its track or, in a still image of several faces, its
@@ -127,6 +129,12 @@ class DrawBox:
     def forget(self) -> None:
         """Forget all faces; call before a new video, whose tracks count from 1 again."""
         self._memory.clear()
+
+    def anew(self) -> Self:
+        """Return a copy that remembers nothing, for a video drawn at the same time as others."""
+        other = copy(self)
+        object.__setattr__(other, "_memory", Memory())
+        return other
 
     def draw(
         self,

@@ -161,7 +161,7 @@ def frame_loop(
         from builder_tools.drawing import DrawBox
 
         if isinstance(draw_box, DrawBox):
-            draw_box.forget()
+            draw_box = draw_box.anew()  # others may be drawn with it meanwhile
     with ExitStack() as stack:
         stack.enter_context(closing(analysed))
         for sink in sinks:

@@ -175,3 +175,15 @@ def test_results_can_be_read_by_a_person():
     assert repr(FrameResult("b.mp4", 30, 1.0, ())) == (
         "FrameResult('b.mp4', frame 30 at 1.000 s: no face)"
     )
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int16", "uint16", "float16", "float32", "int64"])
+def test_a_box_of_numpy_numbers_is_measured_like_any_other(kind):
+    """The area of 256 x 256 px was 0 as uint16, and boxes far apart overlapped."""
+    largest = 200 if kind == "uint8" else 256
+    box = Box(*np.array([0, 10, largest, largest + 4], kind))
+    apart = Box(*np.array([1, 1, 3, 3], kind)), Box(*np.array([20, 20, 30, 30], kind))
+    assert box == Box(0, 10, largest, largest + 4) and hash(box) == hash(Box(*box.xyxy))
+    assert box.area == largest * (largest - 6) and apart[0].iou(apart[1]) == 0
+    assert box.shift(-1, -20).xyxy == (-1, -10, largest - 1, largest - 16)
+    assert json.dumps(box.xyxy) == json.dumps(Box(*box.xyxy).xyxy)

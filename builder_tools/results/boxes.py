@@ -12,6 +12,8 @@ import numpy as np
 class Box:
     """A rectangle in pixels: x1, y1 inclusive, x2, y2 exclusive.
 
+    Numbers of NumPy and of tensors become Python's, as those of few bits would overflow.
+
     Raises:
         ValueError: If the rectangle is inverted (x2 < x1 or y2 < y1), or not finite.
     """
@@ -22,6 +24,9 @@ class Box:
     y2: float
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if type(value) is not float and hasattr(value, "item"):
+                object.__setattr__(self, name, value.item())
         if not (-inf < self.x1 <= self.x2 < inf and -inf < self.y1 <= self.y2 < inf):
             raise ValueError(f"Expected finite x1 <= x2 and y1 <= y2. Received: {self.xyxy}.")
 

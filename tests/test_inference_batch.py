@@ -275,3 +275,15 @@ def test_the_defaults_on_real_images(tmp_path, astronaut):
     ]
     assert [table[index].emotion for index in (0, 1, 3)] == ["happy"] * 3
     assert BatchTable(table).with_status("multi_face")[0].num_faces == 2
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("No weights"), ConnectionError("gone")])
+def test_what_a_detector_lacks_for_every_image_ends_the_run(error, folder, monkeypatch):
+    """Without its file, every image was "unreadable" and got the most frequent class."""
+
+    def fail(self, image):
+        raise error
+
+    monkeypatch.setattr(FakeDetector, "detect", fail)
+    with pytest.raises(type(error), match=str(error)):
+        batch().run(folder)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -194,15 +195,24 @@ class Preparer:
     view: Orientation = AS_THEY_ARE
 
     def __call__(self, named: tuple[str, Any]) -> Prepared:
-        """Return what an image shows; never raises for an unreadable one."""
+        """Return what an image shows; never raises for an unreadable one.
+
+        Raises:
+            OSError: If the detector lacks something, as it would for every image.
+        """
         name, source = named
-        try:
-            opened = open_image(source)
-            with self.budget.lend(opened.needed_bytes):
+        with ExitStack() as held:
+            try:
+                opened = open_image(source)
+                held.enter_context(self.budget.lend(opened.needed_bytes))
                 image, note = opened.decode()
-                return self._look(name, self.view.applied(image), note)
-        except IMAGE_ERRORS as error:
-            return Prepared(name, "unreadable", 0, _in_one_line(error))
+                image = self.view.applied(image)
+            except IMAGE_ERRORS as error:
+                return Prepared(name, "unreadable", 0, _in_one_line(error))
+            try:
+                return self._look(name, image, note)
+            except MemoryError as error:
+                return Prepared(name, "unreadable", 0, _in_one_line(error))
 
     def _look(self, name: str, image: np.ndarray, note: str) -> Prepared:
         with self.lend_detector() as detector:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from fakes import FakeDetector
 
 from builder_tools.cleaning import align_face, cut_face, find_faces, sharpness
 from builder_tools.cleaning.looking import roll_deg, with_nearer_eyes
@@ -181,3 +182,13 @@ def test_face_that_fills_a_small_image_is_found(
     with make_detector(name) as detector:
         (face,) = find_faces(detector, tight)
     assert 24 < max(face.box.width, face.box.height) <= 48
+
+
+@pytest.mark.parametrize("side", [60, 300])
+def test_faces_of_any_detector_are_clipped_and_largest_first(side):
+    """Whatever the detector gives, also inside a border; beyond the edge, nothing was cut out."""
+    detector = FakeDetector()
+    boxes = [(0, 0, 8, 8), (-20, -20, 200, 200), (9000, 9000, 9100, 9100)]
+    detector.detect = lambda image: [Face(Box(*xyxy), 0.9) for xyxy in boxes]
+    faces = find_faces(detector, np.zeros((side, side, 3), np.uint8), surround=False)
+    assert [face.box.xyxy for face in faces] == [(0, 0, *[min(side, 200)] * 2), (0, 0, 8, 8)]

@@ -170,6 +170,41 @@ def test_a_detector_that_gives_no_faces_is_named(found, mode, face_video):
         list(inference.run(source))
 
 
+BOX = Box(0, 0, 9, 9)
+
+
+@pytest.mark.parametrize(
+    ("face", "received"),
+    [
+        (Face((0, 0, 9, 9), 0.9), r"box=\(0, 0, 9, 9\)"),
+        (Face(BOX, float("nan")), "score=nan"),
+        (Face(BOX, None), "score=None"),
+        (Face(BOX, "0.9"), "score='0.9'"),
+        (Face(BOX, 0.9, np.zeros(10)), r"keypoints of shape \(10,\)"),
+        (Face(BOX, 0.9, np.full((5, 2), np.nan)), "keypoints that are no finite numbers"),
+        (Face(BOX, 0.9, turned_deg=45), "turned_deg=45"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["img", "img_batch"])
+def test_a_detector_that_gives_half_a_face_is_named(face, received, mode):
+    """A score that is no number was written to JSON as NaN; the others ended in tracebacks."""
+    detector = FakeDetector()
+    detector.detect = lambda image: [face]
+    inference = Inference(FakeModel(), detector, show_state_mode="none", inference_mode=mode)
+    with pytest.raises(TypeError, match=rf"FakeDetector\.detect to give .*Received: {received}"):
+        inference.run([made_image(1)])
+
+
+def test_scores_are_clipped_and_eyes_may_be_a_list():
+    detector = FakeDetector()
+    found = [Face(Box(0, 0, 40, 40), np.float32(3.7), [(10, 10), (30, 30)]), Face(BOX, -1)]
+    detector.detect = lambda image: found
+    inference = Inference(FakeModel(), detector, show_state_mode="none")
+    faces = inference.run(made_image(1)).faces
+    assert [face.face.score for face in faces] == [1, 0]
+    assert faces[0].face.roll_deg == pytest.approx(45)
+
+
 def test_detectors_made_here_are_closed_here(astronaut, monkeypatch):
     closed, close = [], HaarDetector.close
     monkeypatch.setattr(HaarDetector, "close", lambda self: closed.append(self) or close(self))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
 
 from builder_tools.detectors import FaceDetector
+from builder_tools.detectors.base import faces_found
 from builder_tools.media import resize_square
 from builder_tools.results import Box, Face, crop
 
@@ -55,7 +57,7 @@ def find_faces(
     longer_px = max(image_rgb.shape[:2])
     if surround and longer_px <= SMALL_IMAGE_PX:
         return _find_amid_border(detector, image_rgb, ENLARGED_PX / longer_px)
-    faces = detector.detect(image_rgb)
+    faces = list(faces_found(detector, image_rgb))
     if faces or not surround or longer_px > SECOND_LOOK_UP_TO_PX:
         return faces
     seen = _find_amid_border(detector, image_rgb, 1.0)
@@ -129,7 +131,7 @@ def with_nearer_eyes(detector: FaceDetector, image_rgb: np.ndarray, face: Face) 
     corner = np.array([round(window.x1), round(window.y1)])
     moved = face.box.shift(-float(corner[0]), -float(corner[1]))
     own = Box(*(value * factor for value in moved.xyxy))
-    look = getattr(detector, "detect_near", detector.detect)
+    look = getattr(detector, "detect_near", partial(faces_found, detector))
     found = max(look(near), key=lambda one: one.box.iou(own), default=None)
     if found is None or found.keypoints is None or found.box.iou(own) < SAME_FACE_IOU:
         return face
@@ -159,7 +161,7 @@ def _find_amid_border(detector: FaceDetector, image_rgb: np.ndarray, factor: flo
     colour = tuple(cv2.mean(large)[:3])
     scene = cv2.copyMakeBorder(large, *[border] * 4, cv2.BORDER_CONSTANT, value=colour)
     kept = []
-    for face in detector.detect(scene):
+    for face in faces_found(detector, scene):
         # Map back from the enlarged, bordered image to pixels of the original.
         box = Box(*((value - border) / factor for value in face.box.xyxy)).clip(width, height)
         keypoints = None if face.keypoints is None else (face.keypoints - border) / factor

@@ -11,12 +11,14 @@ functions fail. Such images are searched strip by strip; if shrunk, their faces 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from numbers import Real
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import cv2
@@ -75,20 +77,48 @@ class FaceDetector(Protocol):
 
 
 def faces_found(detector: FaceDetector, image_rgb: np.ndarray) -> Sequence[Face]:
-    """Return the faces found in an image by a detector, whoever wrote it: see `in_image`.
+    """Return the faces found in an image by a detector, whoever wrote it.
+
+    See `in_image` for the boxes; scores are clipped to 0...1.
 
     Raises:
         TypeError: If it returns anything else.
     """
-    found = detector.detect(image_rgb)
+    found, whose = detector.detect(image_rgb), f"Expected {type(detector).__name__}.detect to give"
     is_list = isinstance(found, list | tuple)
-    if is_list and all(isinstance(face, Face) for face in found):
-        return found if isinstance(detector, BaseDetector) else in_image(found, image_rgb)
-    received = f"a list with {found[:1]!r}" if is_list else type(found).__name__
-    raise TypeError(
-        f"Expected {type(detector).__name__}.detect to give a list of Face, [] where it finds "
-        f"none. Received: {received}."
-    )
+    if not (is_list and all(isinstance(face, Face) for face in found)):
+        received = f"a list with {found[:1]!r}" if is_list else type(found).__name__
+        raise TypeError(f"{whose} a list of Face, [] where it finds none. Received: {received}.")
+    if isinstance(detector, BaseDetector):
+        return found
+    for fault in filter(None, map(_fault_of, found)):
+        raise TypeError(
+            f"{whose} faces with a Box, a score of 0...1, turned_deg of 0, 90, 180 or 270, and "
+            f"keypoints (k, 2) or None. Received: {fault}."
+        )
+    return in_image(map(_in_form, found), image_rgb)
+
+
+def _fault_of(face: Face) -> str:
+    """Return what is wrong with a face of a detector of a user's own, "" if nothing."""
+    if not isinstance(face.box, Box):
+        return f"box={face.box!r}"
+    if not isinstance(face.score, Real) or math.isnan(face.score):
+        return f"score={face.score!r}"
+    if face.turned_deg not in (0, 90, 180, 270):
+        return f"turned_deg={face.turned_deg!r}"
+    if face.keypoints is None:
+        return ""
+    shape = np.shape(face.keypoints)
+    if len(shape) != 2 or shape[1] != 2:
+        return f"keypoints of shape {shape}"
+    are_finite = np.isfinite(np.asarray(face.keypoints, float)).all()
+    return "" if are_finite else "keypoints that are no finite numbers"
+
+
+def _in_form(face: Face) -> Face:
+    keypoints = None if face.keypoints is None else np.asarray(face.keypoints)
+    return replace(face, score=min(max(float(face.score), 0.0), 1.0), keypoints=keypoints)
 
 
 def in_image(faces: Iterable[Face], image_rgb: np.ndarray) -> list[Face]:

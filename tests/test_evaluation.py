@@ -28,6 +28,7 @@ from builder_tools.evaluation import (
     majority_eight_labels,
     majority_seven_labels,
     nine_class_labels,
+    paired_gains,
     reliability_bins,
     restrict,
 )
@@ -202,6 +203,16 @@ def test_absent_classes_are_left_out_of_means():
 def test_bad_input_is_refused(y_true, probabilities, message):
     with pytest.raises(ValueError, match=message):
         evaluate(np.array(y_true, int), np.array(probabilities), PAIR)
+
+
+@pytest.mark.parametrize("labels", [[0.9, 1.0], [0, np.nan], ["happy", "sad"], [0, -1], [0, 2]])
+def test_labels_that_are_none_are_refused(labels):
+    """0.9 was taken for class 0, and a prediction beyond the classes for one of another image."""
+    with pytest.raises(ValueError, match=r"Expected labels 0\.\.\.1.*Received: "):
+        evaluate(np.array(labels), np.eye(2), PAIR)
+    for triple in ((labels, [0, 1], [0, 1]), ([0, 1], labels, [0, 1]), ([0, 1], [0, 1], labels)):
+        with pytest.raises(ValueError, match=r"Expected labels 0\.\.\.1.*Received: "):
+            paired_gains(*map(np.array, triple), 2)
 
 
 def test_calibration_error_worked_by_hand():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from builder_tools.evaluation.bootstrap import Figure, redraw
-from builder_tools.evaluation.confusion import mean_figures
+from builder_tools.evaluation.confusion import label_numbers, mean_figures
 
 
 def paired_gains(
@@ -27,15 +27,15 @@ def paired_gains(
         accuracy, macro_f1, mean_recall -> gain; positive if the model is better.
 
     Raises:
-        ValueError: If the lengths differ or there are no faces.
+        ValueError: If the lengths differ, there are no faces, or a label is none of the classes.
     """
-    y_true, found, base = (np.asarray(labels, np.int64) for labels in (y_true, found, base))
     if not len(y_true) or not len(y_true) == len(found) == len(base):
         raise ValueError(
             "Expected as many true labels as predictions of both models, one or more. "
             f"Received: {len(y_true)}, {len(found)} and {len(base)}."
         )
     k = num_classes
+    y_true, found, base = (label_numbers(labels, k) for labels in (y_true, found, base))
     triples = np.bincount((y_true * k + found) * k + base, minlength=k**3)
     tables = np.concatenate([triples[None], redraw(triples, seed)]).reshape(-1, k, k, k)
     own, others = mean_figures(tables.sum(axis=3)), mean_figures(tables.sum(axis=2))

@@ -24,7 +24,7 @@ from builder_tools.evaluation.bootstrap import (
     redraw,
     redraw_rows,
 )
-from builder_tools.evaluation.confusion import mean_figures, ratio, recalls
+from builder_tools.evaluation.confusion import label_numbers, mean_figures, ratio, recalls
 
 CALIBRATION_BINS = 15
 
@@ -95,8 +95,8 @@ def evaluate(
         seed: Seed of the bootstrap; the same input and seed give the same figures.
 
     Raises:
-        ValueError: If shapes or lengths do not match, a label is out of range, or a probability is
-            not a finite number.
+        ValueError: If shapes or lengths do not match, a label is out of range or no whole number,
+            or a probability is not a finite number.
     """
     y_true, probabilities = _checked(y_true, probabilities, len(emotions))
     k = len(emotions)
@@ -191,12 +191,8 @@ def _checked(
             f"Expected labels (n,) and probabilities (n, {num_classes}) with n >= 1. "
             f"Received: {y_true.shape} and {probabilities.shape}."
         )
-    if y_true.min() < 0 or y_true.max() >= num_classes:
-        raise ValueError(
-            f"Expected labels 0...{num_classes - 1}. Received: {y_true.min()}...{y_true.max()}. "
-            "Leave out the images labelled -1 first."
-        )
+    y_true = label_numbers(y_true, num_classes)
     if not np.isfinite(probabilities).all():
         bad = int((~np.isfinite(probabilities)).any(axis=1).sum())
         raise ValueError(f"Expected finite probabilities. Received: {bad} rows that are not.")
-    return y_true.astype(np.int64), probabilities
+    return y_true, probabilities

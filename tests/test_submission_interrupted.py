@@ -3,10 +3,12 @@
 
 import csv
 
+import numpy as np
 import pytest
 from fakes import FakeDetector, FakeModel, files_of, made_image, save_image
 from made_submissions import breaks_after, folder, inference, submit, whole, write_sample  # noqa: F401
 
+from builder_tools.emotions import EmotionSet
 from builder_tools.media import write_image
 from builder_tools.submission import make_submission, plan_submission
 
@@ -39,6 +41,12 @@ def test_a_line_that_was_broken_off_is_made_again(folder, whole, tmp_path, tail)
     assert files_of(tmp_path / "s.csv") == whole
 
 
+def test_settings_may_be_numpy_numbers(folder, tmp_path):
+    """They ended in "int64 is not JSON serializable"."""
+    rows = submit(folder, tmp_path / "s.csv", img_size=np.int64(8), mirror=np.False_)
+    assert len(rows) == 40
+
+
 def test_only_the_csv_was_missing(folder, whole, tmp_path):
     """Killed between the last row and the csv: nothing is classified again."""
     partial = tmp_path / "s.partial.jsonl"
@@ -52,6 +60,15 @@ def test_only_the_csv_was_missing(folder, whole, tmp_path):
     assert model.seen == 0 and files_of(tmp_path / "s.csv") == whole
 
 
+class FramesWider(FakeDetector):
+    """Differs from its parent in nothing but how it frames faces."""
+
+    crop_scale = 2.0
+
+
+FramesWider.__name__ = FakeDetector.__name__  # the same class, after its code was changed
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -59,6 +76,8 @@ def test_only_the_csv_was_missing(folder, whole, tmp_path):
         {"multi_face": "best"},
         {"img_size": 8},
         {"detector": FakeDetector(1)},
+        {"detector": FramesWider()},
+        {"emotions": EmotionSet(("sad", "neutral", "happy"))},
         {"mirror": True},
         {"flip_average": True},
         {"decision": "balanced"},
@@ -75,7 +94,7 @@ def test_the_rows_of_another_run_are_not_taken(folder, tmp_path, change):
         submit(images, csv_path, breaks_after(8), batch_size=4)
     before = (tmp_path / "s.partial.jsonl").read_bytes()
     model, options = FakeModel(), dict(change)
-    for name in {"flip_average", "decision"} & options.keys():
+    for name in {"flip_average", "decision", "emotions"} & options.keys():
         setattr(model, name, options.pop(name))
     if options.pop("image", None):
         save_image(images / "41.png", 1, 20)

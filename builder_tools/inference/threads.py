@@ -50,11 +50,12 @@ class DetectorPool:
         weakref.finalize(self, _close_all, self._idle).atexit = False
 
     def describe(self) -> dict[str, object]:
-        """Return the type of detector and its simple settings."""
+        """Return the type of detector, its simple settings and, of a user's own, its framing."""
         if self.given is None:
             return {"name": self.name, **self.options}
         plain = {k: v for k, v in vars(self.given).items() if isinstance(v, str | int | float)}
-        return {"name": type(self.given).__name__, **plain}
+        framing = {k: getattr(self.given, k) for k in ("crop_scale", "crop_shift_y")}
+        return {"name": type(self.given).__name__, **framing, **plain}
 
     @contextmanager
     def lend(self) -> Iterator[FaceDetector]:

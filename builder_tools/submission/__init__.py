@@ -342,17 +342,18 @@ def send_submission(
 
 def _fingerprint(inference: Inference, job: SubmissionJob) -> str:
     """Return a hash of the images, the model, the detector and the policies of a run."""
-    card = getattr(inference.model, "card", None)
+    model = inference.model
+    card = getattr(model, "card", None)
     facts = {
         "version": __version__,
         "folder": str(job.folder.resolve()),
         "names": job.names,
-        "model": card.answers_sha256 if card else type(inference.model).__name__,
-        "flip_average": bool(getattr(inference.model, "flip_average", False)),
-        "decision": getattr(inference.model, "decision", None),
+        "model": card.answers_sha256 if card else [type(model).__name__, *model.emotions],
+        "flip_average": bool(getattr(model, "flip_average", False)),
+        "decision": getattr(model, "decision", None),
         "settings": inference.describe(),
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _check_lines(

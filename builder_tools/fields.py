@@ -329,6 +329,6 @@ def check_seed(**values: int) -> None:
 def check_positive(**values: int | None) -> None:
     """Raise a ValueError if an argument is neither None nor a whole number of at least 1."""
     for name, value in values.items():
-        is_count = value is None or (isinstance(value, Integral) and value >= 1)
+        is_count = value is None or (_is_integral(value) and value >= 1)
         if not is_count:
             raise ValueError(f"Expected {name} >= 1, a whole number. Received: {value!r}.")

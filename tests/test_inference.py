@@ -183,6 +183,7 @@ def test_what_is_no_image_is_refused(source, error, message):
         ({"no_face": "skip"}, r"no_face.*'whole'.*'skip'"),
         ({"multi_face": "first"}, r"multi_face.*'largest'.*'first'"),
         ({"img_size": 0}, "img_size >= 1"),
+        ({"img_size": True}, "img_size >= 1, a whole number. Received: True"),
         ({"batch_size": 0}, "batch_size >= 1"),
         ({"workers": -1}, "workers >= 1"),
         ({"workers": "2"}, "workers >= 1, a whole number. Received: '2'"),

@@ -118,7 +118,7 @@ def test_everybody_looks_neutral_on_request():
     assert later.relative_probabilities["happy"] < later.probabilities["happy"]
 
 
-@pytest.mark.parametrize("rest", ["off", 0, -1.0, math.nan, math.inf, None])
+@pytest.mark.parametrize("rest", ["off", 0, -1.0, math.nan, math.inf, None, True])
 def test_rests_that_are_none(rest):
     with pytest.raises(ValueError, match="Expected rest"):
         RestTracker(rest)

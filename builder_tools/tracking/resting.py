@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from builder_tools.emotions import own_word
+from builder_tools.fields import is_number
 from builder_tools.rest import (
     FLOOR,
     SHARE,
@@ -104,7 +105,7 @@ class RestTracker:
         forget_s: float = FORGET_S,
         natural: Callable[[list[list[float]]], np.ndarray] | None = None,
     ) -> None:
-        is_seconds = isinstance(rest, int | float) and math.isfinite(rest) and rest > 0
+        is_seconds = is_number(rest) and rest > 0
         if not (isinstance(rest, RestingFace) or rest == AUTO or is_seconds):
             raise ValueError(
                 f"Expected rest='auto', seconds above 0 or a RestingFace. Received: {rest!r}."

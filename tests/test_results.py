@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from builder_tools.results import Box, Face, FaceEmotion, FrameResult, crop
+from builder_tools.results import Box, Face, FaceEmotion, FrameResult, SteadyEmotion, crop
 
 TALL = Box(10, 20, 30, 60)
 
@@ -187,3 +187,17 @@ def test_a_box_of_numpy_numbers_is_measured_like_any_other(kind):
     assert box.area == largest * (largest - 6) and apart[0].iou(apart[1]) == 0
     assert box.shift(-1, -20).xyxy == (-1, -10, largest - 1, largest - 16)
     assert json.dumps(box.xyxy) == json.dumps(Box(*box.xyxy).xyxy)
+
+
+@pytest.mark.parametrize(
+    "face",
+    [
+        FaceEmotion(Face(Box(0, 0, 9, 9), 0.9), {"happy": 0.49996, "sad": 0.50004}),
+        SteadyEmotion(Face(Box(0, 0, 9, 9), 0.9), {"happy": 0.48, "sad": 0.52}, shown="happy"),
+    ],
+)
+def test_a_face_read_back_shows_the_emotion_that_was_written(face):
+    """Rounded to 0.5 both, the first class was shown; of a smoothed face, the likeliest."""
+    entry = json.loads(json.dumps(face.to_dict()))
+    assert FaceEmotion.from_dict(entry).emotion == face.emotion
+    assert FaceEmotion.from_dict(entry).to_dict() == entry

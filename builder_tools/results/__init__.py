@@ -24,6 +24,7 @@ __all__ = [
     "FrameResult",
     "HeadPose",
     "Readings",
+    "SteadyEmotion",
     "crop",
 ]
 
@@ -199,14 +200,14 @@ class FaceEmotion:
         shown = f"{self.emotion} {self.probability:.0%}{doubt}"
         return f"FaceEmotion({shown} at {_place(self.face.box)}{track})"
 
-    @classmethod
-    def from_dict(cls, entry: Mapping[str, Any]) -> FaceEmotion:
+    @staticmethod
+    def from_dict(entry: Mapping[str, Any]) -> FaceEmotion:
         """Return the face from an entry as returned by `to_dict`, with its rounded numbers.
 
-        It has no geometry, as the entry lacks the landmarks.
+        It has no geometry, as the entry lacks the landmarks, and no tilt.
         """
         box, score = Box(*entry["box"]), entry["detection_score"]
-        return cls(
+        found = FaceEmotion(
             Face(box, score, track=entry["track"]),
             entry["probabilities"],
             entry["valence"],
@@ -214,6 +215,9 @@ class FaceEmotion:
             math.inf if entry["doubtful"] else 0.0,
             relative_probabilities=entry.get("relative_probabilities"),
         )
+        if found.emotion == entry["emotion"]:
+            return found
+        return SteadyEmotion(**vars(found), shown=entry["emotion"])  # it was smoothed, or close
 
     @property
     def emotion(self) -> str:
@@ -290,6 +294,22 @@ class FaceEmotion:
             **relative,
             **shape,
         }
+
+
+@dataclass(frozen=True)
+class SteadyEmotion(FaceEmotion):
+    """A face whose displayed emotion also depends on the previous images, or on digits not kept.
+
+    Args:
+        shown: The emotion to display; it may be slightly less probable than another one.
+    """
+
+    shown: str = ""
+
+    @property
+    def emotion(self) -> str:
+        """The emotion displayed before, unless another has become clearly more probable."""
+        return self.shown
 
 
 @dataclass(frozen=True)

@@ -12,27 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from builder_tools.results import FaceEmotion
+from builder_tools.results import FaceEmotion, SteadyEmotion
 
 DEFAULT_MARGIN = 0.1
 FORGET_TIME_CONSTANTS = 5.0
 FORGET_LEAST_S = 2.0
-
-
-@dataclass(frozen=True)
-class SteadyEmotion(FaceEmotion):
-    """A face whose displayed emotion also depends on the previous images.
-
-    Args:
-        shown: The emotion to display; it may be slightly less probable than another one.
-    """
-
-    shown: str = ""
-
-    @property
-    def emotion(self) -> str:
-        """The emotion displayed before, unless another has become clearly more probable."""
-        return self.shown
 
 
 @dataclass

@@ -10,4 +10,16 @@ from builder_tools.rest import RestingFace as RestingFace
 from builder_tools.tuning import EmotionHyperModel as EmotionHyperModel
 from builder_tools.valence_arousal import ValenceArousalLabeller as ValenceArousalLabeller
 
+__all__ = [
+    "DrawBox",
+    "EmotionClassifier",
+    "EmotionHyperModel",
+    "EmotionSet",
+    "FaceSMOTE",
+    "Inference",
+    "MediaPipeDetector",
+    "RestingFace",
+    "ValenceArousalLabeller",
+]
+
 __version__: str

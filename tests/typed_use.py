@@ -1,13 +1,14 @@
 """How a program uses the public names, for the type checker (`make lint`); nothing runs it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import assert_type
 
 import numpy as np
 
+import builder_tools
 from builder_tools import DrawBox, EmotionClassifier, EmotionSet, Inference, RestingFace
 from builder_tools.detectors import FaceDetector, MediaPipeDetector, make_detector
-from builder_tools.inference import BatchTable, ResultStream
+from builder_tools.inference import BatchRow, BatchTable, ResultStream
 from builder_tools.results import Box, Face, FaceEmotion, FrameResult
 
 
@@ -23,6 +24,35 @@ class MyDetector:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+class MyModel:
+    """A model of a user's own; its classes may be any names in order."""
+
+    emotions = ("calm", "tense")
+
+    def predict(self, faces: Sequence[np.ndarray]) -> np.ndarray:
+        """Return one row a face."""
+        return np.full((len(faces), 2), 0.5)
+
+
+class MyDrawer:
+    """A drawer of a user's own."""
+
+    def draw(
+        self, image: np.ndarray, faces: Sequence[FaceEmotion], fps: float | None
+    ) -> np.ndarray:
+        """Return the image as it is."""
+        return image
+
+
+def use_own_parts() -> None:
+    """Use what `docs/how_to/parts.md` names."""
+    print(builder_tools.__all__, builder_tools.__version__)
+    with Inference(MyModel(), MyDetector(), MyDrawer()) as inference:
+        rows = inference.analyse_images(["photo.jpg"])
+        assert_type(rows[0], BatchRow)
+        assert_type(rows[:2], tuple[BatchRow, ...])
 
 
 def use(image: np.ndarray, faces: Iterable[np.ndarray]) -> None:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +48,7 @@ from builder_tools.inference.sinks import (
     open_show_sink,
 )
 from builder_tools.inference.stream import (
+    Drawer,
     ResultStream,
     StreamState,
     check_rest,
@@ -63,9 +64,6 @@ from builder_tools.media.guarding import check_outputs
 from builder_tools.media.images import name_of
 from builder_tools.rest import RestingFace
 from builder_tools.results import FaceEmotion, FrameResult
-
-if TYPE_CHECKING:
-    from builder_tools.drawing import DrawBox
 
 __all__ = [
     "MULTI_FACE_POLICIES",
@@ -147,7 +145,7 @@ class Inference:
         self,
         model_obj: EmotionModel | None = None,
         face_det_obj: FaceDetector | None = None,
-        draw_box_obj: DrawBox | None = None,
+        draw_box_obj: Drawer | None = None,
         img_size: int | None = None,
         show_state_mode: str = "cv2",
         inference_mode: str = "img",
@@ -195,7 +193,7 @@ class Inference:
         self._analyser = Analyser(self.model, self._detectors, img_size, self._landmarker)
 
     @cached_property
-    def draw_box(self) -> DrawBox:
+    def draw_box(self) -> Drawer:
         """The object that draws; imported on first use, as most images are never displayed."""
         from builder_tools.drawing import DrawBox
 
@@ -390,7 +388,7 @@ class Inference:
             workers=self.workers,
         )
 
-    def _draw_box_for(self, sinks: list[Sink]) -> DrawBox | None:
+    def _draw_box_for(self, sinks: list[Sink]) -> Drawer | None:
         """Return what draws if a sink shows images or it was given by the user; else None."""
         unseen = self._own_draw_box is None and all(isinstance(sink, NoSink) for sink in sinks)
         return None if unseen else self.draw_box

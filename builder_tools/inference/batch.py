@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -98,7 +98,13 @@ class BatchTable(Sequence[BatchRow]):
     def __init__(self, rows: Iterable[BatchRow]) -> None:
         self._rows = tuple(rows)
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int) -> BatchRow: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[BatchRow, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> BatchRow | tuple[BatchRow, ...]:
         return self._rows[index]
 
     def __len__(self) -> int:

@@ -10,7 +10,6 @@ import numpy as np
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.detectors import FaceDetector, face_frame, face_square
 from builder_tools.detectors.turning import turned_back
-from builder_tools.emotions import EmotionSet
 from builder_tools.fields import checked_part, is_number, is_table, is_text
 from builder_tools.media import resize_faces, resize_square
 from builder_tools.results import (
@@ -48,7 +47,10 @@ class EmotionModel(Protocol):
     results.Readings`, that is called instead and returns probabilities and places at once.
     """
 
-    emotions: EmotionSet
+    @property
+    def emotions(self) -> Collection[str]:
+        """See above; an `EmotionSet`, or any names."""
+        ...
 
     def predict(self, faces: Sequence[np.ndarray]) -> np.ndarray:
         """Return `(n, num_classes)` for `(H, W, 3)` uint8 RGB faces; rows sum to 1, or to less if

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -141,11 +141,21 @@ def open_ends(
     return reader, sinks
 
 
+class Drawer(Protocol):
+    """Anything that draws what was found; `DrawBox` is one."""
+
+    def draw(
+        self, image_rgb: np.ndarray, faces: Sequence[FaceEmotion], fps: float | None, /
+    ) -> np.ndarray:
+        """Return a new image, `(H, W, 3)` uint8 RGB; `fps` is None for still images and films."""
+        ...
+
+
 def frame_loop(
     analysed: Generator[tuple[Frame, tuple[FaceEmotion, ...]]],
     source: str,
     sinks: Sequence[Sink],
-    draw_box: Any,
+    draw_box: Drawer | None,
     rate: FrameRate | None = None,
 ) -> Generator[FrameResult]:
     """Draw what was found, pass it to the sinks and yield it: the one frame loop.
@@ -181,7 +191,7 @@ def frame_loop(
                 return
 
 
-def _checked_drawing(draw_box: Any, *given: Any) -> np.ndarray:
+def _checked_drawing(draw_box: Drawer, *given: Any) -> np.ndarray:
     """Return what a user's own object draws.
 
     Raises:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from fakes import FakeModel, FollowsSquare, square_film
 
-from builder_tools.inference import Inference
+from builder_tools.inference import Inference, parts
 from builder_tools.inference.analysis import Analyser, ReadAhead, groups_of
 from builder_tools.inference.motion import faces_between
+from builder_tools.inference.search import Glance
 from builder_tools.inference.stream import StreamState
 from builder_tools.inference.threads import DetectorPool
 from builder_tools.media import Frame
@@ -227,3 +228,13 @@ def test_videos_are_read_on_while_results_are_given(workers, duration_s, more):
     for _ in range(4):
         next(given)
     assert film.read - before == more
+
+
+@pytest.mark.parametrize(("size", "looks"), [(1, 0), (2, 12), (5, 12)])
+def test_each_frame_is_glanced_at_once_to_find_cuts(size, looks, monkeypatch):
+    """It was resized for the comparison with the frame before, and again for the one after."""
+    seen = []
+    monkeypatch.setattr(parts, "Glance", lambda image: seen.append(1) or Glance(image))
+    frames = [Frame(n, n / 25, np.zeros((9, 9, 3), np.uint8)) for n in range(12)]
+    assert sum(map(len, groups_of(frames, size))) == 12
+    assert len(seen) == looks

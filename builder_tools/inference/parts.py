@@ -110,12 +110,15 @@ def singles_of(frames: Iterable[Frame]) -> Iterator[Part]:
 def groups_of(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
     """Yield frames in groups of `size`, or as many as fit or as a scene has left."""
     group: list[Frame] = []
+    last_seen = None
     try:
         for frame in frames:
-            if group and is_cut(group[-1], frame):
+            seen = Glance(frame.image) if size > 1 else None
+            if group and seen.is_cut_from(last_seen):
                 yield group
                 group = []
             group.append(frame)
+            last_seen = seen
             is_full = (len(group) + 1) * frame.image.nbytes > MOST_GROUP_BYTES
             if len(group) == size or is_full:
                 yield group

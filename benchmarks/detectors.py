@@ -8,8 +8,8 @@
   without a face.
 - `wild_dev`: tight crops of 506 faces; faces found, and emotions right through the detector and on
   whole crops.
-- Same emotion: of the largest face of each photograph that has faces, and of the crops of
-  `wild_dev`, after turning by 90 and 180 degrees (searched at any turn, as in `img`).
+- Turned images: the turn found (searched at any turn, as in `img`), and whether the emotion of the
+  largest face stays, of the photographs that have faces and the crops of `wild_dev`.
 
     python benchmarks/detectors.py [--only CONFIGURATION...] [--out reports/detectors.md]
 """
@@ -42,7 +42,7 @@ from machine import describe_machine
 
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.detectors import FaceDetector, make_detector
-from builder_tools.detectors.turning import detect_at_any_turn, turned_back
+from builder_tools.detectors.turning import TURNS_DEG, detect_at_any_turn, turned_back
 from builder_tools.inference.reader import cut_faces
 from builder_tools.results import Box, Face
 
@@ -181,16 +181,16 @@ def use_rows(photos: dict[str, np.ndarray]) -> Iterator[str]:
         yield f"| `wild_dev`: right as whole crops | {whole:.1%} |"
         lone = [image for name, image in photos.items() if len(read_truth().get(name, [])) >= 1]
         for name, pictures in {"photographs": lone, "`wild_dev`": crops}.items():
-            upright = _emotions(model, detector, pictures)
-            for turn_deg in (90, 180):
-                turned = [turned_back(image, 360 - turn_deg) for image in pictures]
-                same = np.mean(upright == _emotions(model, detector, turned))
-                yield f"| {name}: same emotion after turning by {turn_deg} degrees | {same:.1%} |"
-
-
-def _emotions(model, detector: FaceDetector, images: list[np.ndarray]) -> np.ndarray:
-    faces = [detect_at_any_turn(detector, image) for image in images]
-    return model.predict(_largest(images, faces, detector)).argmax(axis=1)
+            upright = None
+            for turn_deg in TURNS_DEG:
+                turned = [turned_back(image, -turn_deg) for image in pictures]
+                faces = [detect_at_any_turn(detector, image) for image in turned]
+                emotions = model.predict(_largest(turned, faces, detector)).argmax(axis=1)
+                upright = emotions if upright is None else upright
+                right = np.mean([found[0].turned_deg == turn_deg for found in faces if found])
+                told = f"{name}, turned by {turn_deg} degrees"
+                yield f"| {told}: turn found, of those with a face | {right:.1%} |"
+                yield f"| {told}: emotion as upright | {np.mean(emotions == upright):.1%} |"
 
 
 def _largest(images: Iterable[np.ndarray], faces: Iterable[list[Face]], detector) -> list:

@@ -15,6 +15,7 @@ from builder_tools.detectors.base import SAME_FACE_IOU
 from builder_tools.detectors.turning import as_turned, detect_at_any_turn, turned_back
 from builder_tools.inference import face_square
 from builder_tools.inference.reader import cut_faces
+from builder_tools.media import read_image
 from builder_tools.results import Box, Face
 
 
@@ -174,6 +175,23 @@ def test_turned_images_give_the_same_faces_and_say_their_turn(detector, head, tu
     for image, own in zip(images, cut_faces(upright, wanted, detector), strict=True):
         small = [cv2.resize(each, (24, 24)).astype(float) for each in (image, own)]
         assert np.abs(small[0] - small[1]).mean() < 20
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        "group/human_group-4.jpg",
+        "group/human_stock-group-1.jpg",
+        "single/deepface_img61.jpg",
+        "single/human_stock-emotions-a-1.jpg",
+    ],
+)
+def test_a_photograph_upside_down_is_not_taken_for_upright(detector, media_dir, photo):
+    """The detector sees upright faces in these photographs upside down, of a score up to 0.91."""
+    image = read_image(media_dir / "photos" / photo)
+    found = detect_at_any_turn(detector, turned_back(image, 180))
+    assert {face.turned_deg for face in found} == {180}
+    assert {face.turned_deg for face in detect_at_any_turn(detector, image)} == {0}
 
 
 def test_followed_faces_are_where_a_search_finds_them(detector, head):

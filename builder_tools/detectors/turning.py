@@ -25,7 +25,7 @@ TURNED_SCORE = 0.85
 """A turned face must be surer than others: three more looks are three more chances to err."""
 TURNED_PX = 1920
 """Larger images are shrunk to this size, the largest the default detector examines whole."""
-BETTER_BY = 0.03
+BETTER_BY = 0.02
 """How much surer the best face must be after turning, if there is one without turning."""
 
 

@@ -33,10 +33,12 @@ demo: $(VENV)/.demo ## find the emotion of a real face in a real photograph
 web: $(VENV)/.full ## open the web page on this machine; more options: ARGS=...
 	@$(VENV)/bin/builder-tools web $(ARGS)
 
-# As many processes as cores: threads of their own would only take turns.
-test: $(VENV)/.full ## run every test, a process a core
-	@OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(VENV)/bin/python -m pytest -q -n auto \
-		--dist loadfile --no-loadscope-reorder --max-worker-restart 2 $(PYTEST_ARGS)
+# A process a core, and one more, as tests wait for servers, cameras and processes of their
+# own; threads of their own would only take turns.
+test: $(VENV)/.full ## run every test, on all cores
+	@OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(VENV)/bin/python -m pytest -q \
+		-n $$(( $$(env -u OMP_NUM_THREADS nproc) + 1 )) --dist loadfile \
+		--no-loadscope-reorder --max-worker-restart 2 $(PYTEST_ARGS)
 
 lint: $(VENV)/.lint ## check style with ruff, and types of the public names with mypy
 	@$(VENV)/bin/python -m ruff check .

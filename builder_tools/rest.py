@@ -14,8 +14,7 @@ removed depends on how well the rest is known, as seen in the `spread` of the ne
 Neutral images that are all alike (one session, one lighting) leave little doubt: a face unlike
 them is not at rest. If they differ as much as most people's do, only what is particular to this
 person is removed, and little of it if there are few images. Two of the constants are measured,
-two were chosen on development sets of other people: `benchmarks/rest.py` states the rule,
-measures it and writes reports/rest.md.
+two were chosen on development sets of other people (`benchmarks/rest.py`, reports/rest.md).
 
 A resting face stores no image and no embedding, only a few means and how reliable they are.
 """
@@ -119,8 +118,8 @@ class RestingFace:
     def __str__(self) -> str:
         shown = sorted(zip(self.log_probabilities, self.emotions, strict=True), reverse=True)[:2]
         words = ", ".join(f"{name} {math.exp(log):.0%}" for log, name in shown)
-        images = f"{self.frames} image{'' if self.frames == 1 else 's'}"
-        return f"a rest of {images} (mostly {words}), believed {self.trust:.0%}"
+        plural = "" if self.frames == 1 else "s"
+        return f"a rest of {self.frames} image{plural} (mostly {words}), believed {self.trust:.0%}"
 
     @classmethod
     def from_probabilities(

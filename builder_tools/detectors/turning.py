@@ -4,7 +4,8 @@ Detectors see few faces turned by more than about 45 degrees, and locate their e
 an image in which the detector finds no face, or none it is sure of (`sure_score`), is also searched
 at 90, 180 and 270 degrees. If there is an unsure face, such as one cut off by the border, a quick
 look at that rotation (`detect_large`) must show a face first. The rotation with the surest face
-counts: of 538 photographs and tight crops, it is right for 537.
+counts. Of 538 photographs and tight crops, none that stands upright is turned, and of those that
+stand on their head 96 % are turned back (`reports/detectors.md`).
 """
 
 from __future__ import annotations

@@ -389,12 +389,11 @@ def checked_probabilities(probabilities: Any, emotions: tuple[str, ...]) -> np.n
     rows = np.asarray(probabilities, np.float64)
     if rows.ndim != 2 or rows.shape[1] != len(emotions):
         raise ValueError(
-            f"Expected probabilities of shape (n, {len(emotions)}), a column a class. Received: "
-            f"shape {rows.shape}."
+            f"Expected probabilities of shape (n, {len(emotions)}). Received: shape {rows.shape}."
         )
-    if not ((rows >= 0) & (rows <= 1 + 1e-4)).all():
-        worst = rows[~((rows >= 0) & (rows <= 1 + 1e-4))][0]
-        raise ValueError(f"Expected probabilities, 0...1. Received: {worst}.")
+    wrong = rows[~((rows >= 0) & (rows <= 1 + 1e-4))]
+    if len(wrong):
+        raise ValueError(f"Expected probabilities, 0...1. Received: {wrong[0]}.")
     if len(rows) and not math.isclose(float(np.abs(rows.sum(axis=1) - 1).max()), 0, abs_tol=1e-3):
         raise ValueError("Expected rows of probabilities that sum to 1. Received: others.")
     return rows

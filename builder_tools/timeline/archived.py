@@ -49,10 +49,17 @@ def is_archive(path: str | Path) -> bool:
     if not parts.is_dir():
         return False
     # Somebody's recordings may lie in a folder of that name.
-    is_done = (Path(path) / SUMMARY).is_file()
-    return is_done or all(
+    return _is_summary(Path(path) / SUMMARY) or all(
         one.name.startswith(".") or one.suffix == ".parquet" for one in parts.iterdir()
     )
+
+
+def _is_summary(path: Path) -> bool:
+    """Return whether a table is the summary of an archive, also of an earlier version."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(SOURCE)) == SOURCE.encode()
 
 
 def archived_files(folder: str | Path, names: str = "*") -> list[ArchivedFile]:
@@ -77,7 +84,7 @@ def archived_files(folder: str | Path, names: str = "*") -> list[ArchivedFile]:
     if rows and PART not in rows[0]:
         raise ValueError(
             f"Expected the column {PART!r} in {str(folder / SUMMARY)!r}. An earlier version wrote "
-            "it: run `builder-tools archive` again, which makes nothing anew."
+            "it: run `builder-tools archive` again, which makes anew only parts of images."
         )
     found = [
         ArchivedFile(row[SOURCE], row[KIND], folder / PARTS / row[PART], row.get(DETECTOR))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -20,10 +22,12 @@ import pandas as pd
 import pyarrow.parquet
 
 from builder_tools.archive import Settings, archive
+from builder_tools.archive import run as runs
 from builder_tools.archive.work import PATHS, SUMMARY_KEY, told_by
 from builder_tools.cli import main
 from builder_tools.journal import among_others_in
 from builder_tools.media import VideoWriter, write_image
+from builder_tools.media.partial import replacing
 from builder_tools.timeline.people import LEAST_SCORES
 
 
@@ -96,8 +100,12 @@ def test_whoever_reads_an_archive_judges_people_by_its_detector(tmp_path, astron
     assert list(viewers) == ["time_s", "median", "a", "b"]
 
 
-def test_recordings_in_a_folder_called_parts_are_no_archive(tmp_path, capsys):
+@pytest.mark.parametrize("table", [None, "person,dwell_s\nA,2.0\n", ""])
+def test_recordings_in_a_folder_called_parts_are_no_archive(tmp_path, capsys, table):
+    """Nor with a table of somebody's own beside them that is called summary.csv."""
     grey(tmp_path / "room" / "parts" / "a.png")
+    if table is not None:
+        (tmp_path / "room" / "summary.csv").write_text(table)
     text = "minimum_group = 2\n[[exhibit]]\nname = 'Room'\nsource = 'room'\n"
     (tmp_path / "show.toml").write_text(text)
     assert main(["exhibits", str(tmp_path / "show.toml"), "--out", str(tmp_path / "report")]) == 0
@@ -255,3 +263,36 @@ def test_nothing_is_removed_while_another_run_writes_there(tmp_path):
         assert archive([image], out, Settings()).removed == 0
     assert archive([image], out, Settings()).removed == 1
     assert sources_in(out) == ["a.png"]
+
+
+def test_a_process_that_is_ended_twice_removes_what_is_unfinished(tmp_path, monkeypatch):
+    """`systemctl stop` ends all processes, and then each is ended by its parent, too."""
+
+    def make(worker, item):
+        with replacing(Path(item)) as partial:
+            partial.write_text("rows")
+            time.sleep(60)
+
+    unlink = Path.unlink
+
+    def slow(path, **how):
+        time.sleep(0.5)
+        unlink(path, **how)
+
+    monkeypatch.setattr(Path, "unlink", slow)
+    monkeypatch.setattr(runs, "Worker", lambda *given: None)
+    monkeypatch.setattr(runs, "make_or_tell", make)
+    fork = multiprocessing.get_context("fork")
+    commands, theirs = fork.Pipe()
+    process = fork.Process(target=runs._work, args=(theirs, None, ""))
+    process.start()
+    commands.send(str(tmp_path / "a.parquet"))
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for _ in range(2):
+        process.terminate()
+        time.sleep(0.1)
+    process.join()
+    assert list(tmp_path.iterdir()) == []

@@ -171,6 +171,8 @@ def _together(
                 yield item, problems
     finally:
         for hand in hands:
+            hand.stop()  # all at once: each may need some time
+        for hand in hands:
             hand.close()
 
 
@@ -212,8 +214,11 @@ class _Hand:
             raise answer
         return answer
 
-    def close(self) -> None:
+    def stop(self) -> None:
         self._process.terminate()
+
+    def close(self) -> None:
+        self.stop()
         self._process.join(ENDING_S)
         self._process.kill()  # a decoder may never return
         self._process.join()
@@ -225,7 +230,7 @@ def _work(commands: Connection, settings: Settings, parts: str) -> None:
     for name in ("SIGINT", "SIGHUP"):  # a terminal sends them to all; the parent then ends this one
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # removes the part that is being written
+    signal.signal(signal.SIGTERM, _end)
     try:
         worker = Worker(settings, parts)
     except Exception as error:  # other processes would fail, too: this ends the run
@@ -241,6 +246,15 @@ def _work(commands: Connection, settings: Settings, parts: str) -> None:
         except OSError as error:  # the disk failed, or the parent is gone and gets no answer
             commands.send(error)
             return
+
+
+def _end(number: int, frame: object) -> None:
+    """End the process, which removes the part that it is writing; a second signal does not stop it.
+
+    Both the group of the processes and the parent may send one.
+    """
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit()
 
 
 def _read_back(

@@ -239,7 +239,7 @@ def test_a_service_whose_database_never_answers_can_be_ended(tmp_path, face_film
     answers = threading.Event()
     monkeypatch.setattr(Database, "write", lambda self, *what: answers.wait(20))
     running = watch(Database(str(tmp_path / "v.db"), BERLIN), face_film)
-    with pytest.raises(DatabaseError, match=r"1 visits were not written.*has not answered for"):
+    with pytest.raises(DatabaseError, match=r"One visit was not written.*has not answered for"):
         running.run()
     answers.set()
 
@@ -256,9 +256,9 @@ def test_a_signal_does_not_hide_that_visits_are_lost(tmp_path, monkeypatch, capl
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Database, "write", down)
-    with pytest.raises(DatabaseError, match="1 visits were not written"):
+    with pytest.raises(DatabaseError, match="One visit was not written"):
         machine.watch(database, script())
-    assert "1 visits were not written. The database is down." in caplog.messages
+    assert "One visit was not written. The database is down." in caplog.messages
 
 
 def test_an_error_of_our_own_beside_the_database_ends_the_service(tmp_path, face_film, monkeypatch):
@@ -307,7 +307,7 @@ def test_a_database_file_that_is_gone_at_the_end_is_an_error(tmp_path, face_film
     running = watch(database, face_film)
     for path in tmp_path.glob("v.db*"):
         path.unlink()
-    with pytest.raises(DatabaseError, match=r"1 visits were not written.*was removed or moved"):
+    with pytest.raises(DatabaseError, match=r"One visit was not written.*was removed or moved"):
         running.run()
 
 

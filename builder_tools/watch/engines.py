@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -41,7 +42,11 @@ def engine_of(url: str) -> sa.Engine:
             "keepalives_interval": round(BUSY_S / 2),
         }
         own = {name: limits[name] for name in limits if is_libpq and name not in parts.query}
-        engine = sa.create_engine(parts, pool_pre_ping=True, connect_args=own)
+        pool: dict[str, Any] = {"pool_pre_ping": True}
+        if _is_in_memory(parts):  # one connection, lent to one thread after the other
+            pool |= {"poolclass": sa.QueuePool, "pool_size": 1, "max_overflow": 0}
+            pool["pool_timeout"], own = BUSY_S, {"check_same_thread": False}
+        engine = sa.create_engine(parts, connect_args=own, **pool)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         # A ValueError is of the port, which is the end of a password that contains an "@".
         reason = "its port is no number" if isinstance(error, ValueError) else error
@@ -65,6 +70,12 @@ def file_of(engine: sa.Engine) -> Path | None:
     file = engine.url.database or ""
     is_file = engine.dialect.name == "sqlite" and not file.startswith(("file:", ":memory:"))
     return Path(file) if is_file and file else None
+
+
+def _is_in_memory(url: sa.URL) -> bool:
+    """Return whether a SQLite database ends with its last connection, whose own it is."""
+    is_named = url.database and url.database != ":memory:" and url.query.get("mode") != "memory"
+    return url.get_backend_name() == "sqlite" and not is_named
 
 
 def follow(engine: sa.Engine, file: Path) -> None:

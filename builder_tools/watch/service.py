@@ -18,31 +18,25 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import deepcopy
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
-from builder_tools.detectors import FaceDetector
 from builder_tools.inference import EmotionModel
 from builder_tools.inference.reader import face_emotions, read_faces
-from builder_tools.inference.search import Search
 from builder_tools.inference.threads import DetectorPool, run_apart, run_now
 from builder_tools.media import Frame
 from builder_tools.results import Face, Readings
-from builder_tools.tracking import FaceTracker
-from builder_tools.watch.config import Camera, Site
+from builder_tools.watch.config import Site
 from builder_tools.watch.database import Database, DatabaseError, Rules, Sighting
 from builder_tools.watch.feeds import WATCHING, Feed
 from builder_tools.watch.health import STALE_S
 from builder_tools.watch.visits import Visit, VisitKeeper, resumed_visit
+from builder_tools.watch.watched import Watched
 
 CHECKPOINT_S = 2.0
 """Interval at which open visits are written: the most that a crash can lose."""
-SEARCH_STEP_S = 0.1
-"""Most by which the clock of a camera's search advances per image. So even on a busy machine faces
-are only tracked in most images, without a full search; otherwise delays would raise its cost."""
 ANSWER_S = 1.0
 """How long the cameras wait for the database at a checkpoint; it usually answers at once."""
 LAST_ANSWER_S = 30.0
@@ -52,26 +46,7 @@ IDLE_S = 0.25
 
 logger = logging.getLogger(__name__)
 
-Seen = tuple["Watched", Frame, list[Face], list[np.ndarray]]
-
-
-class Watched:
-    """A camera and the state of its stream: its tracks and open visits."""
-
-    def __init__(self, camera: Camera, feed: Feed, keeper: VisitKeeper) -> None:
-        self.camera, self.feed, self.keeper = camera, feed, keeper
-        self.tracker, self._search = FaceTracker(), Search()
-        self._seen_s = self._search_s = 0.0
-        self.ended: list[Visit] = []
-        self.in_sight = 0
-        self.answers = 0
-        self.answers_per_s = 0.0
-
-    def find(self, detector: FaceDetector, frame: Frame) -> list[Face]:
-        """Return the faces of the camera's next image, largest first."""
-        passed_s, self._seen_s = frame.time_s - self._seen_s, frame.time_s
-        self._search_s += min(max(passed_s, 0.0), SEARCH_STEP_S)
-        return self._search.find(detector, replace(frame, time_s=self._search_s))
+Seen = tuple[Watched, Frame, list[Face], list[np.ndarray]]
 
 
 class Watch:
@@ -137,7 +112,14 @@ class Watch:
             for one in self._watched:
                 one.feed.close()
                 one.ended += one.keeper.finish()
-            self._checkpoint(max(self._now_s() - checkpoint_s, 1e-3), last=True)
+            try:
+                self._checkpoint(max(self._now_s() - checkpoint_s, 1e-3), last=True)
+            finally:
+                lost = self._lost()
+                if lost and sys.exc_info()[1] is not None:  # a signal's, or our own; it hides this
+                    logger.error(lost)
+            if lost:
+                raise DatabaseError(lost)
 
     def forget(self) -> int:
         """Delete visits older than the site keeps them; return their number."""
@@ -155,6 +137,13 @@ class Watch:
         asked_s = self._asked_s  # another thread sets it
         silent_s = 0.0 if asked_s is None else self._now_s() - asked_s
         return f"The database has not answered for {silent_s:.0f} s." if silent_s > least_s else ""
+
+    def _lost(self) -> str:
+        """Say how many visits that ended are not written; "" if all are."""
+        lost = self._with_places(_now(), lambda one: one.ended)
+        count = "One visit was" if len(lost) == 1 else f"{len(lost)} visits were"
+        trouble = self._silence(0.0) or self._trouble
+        return f"{count} not written. {trouble}".strip() if lost else ""
 
     def _resume(self) -> list[VisitKeeper]:
         """Return the keepers of the cameras' visits, after ending those left open too long ago.
@@ -247,12 +236,6 @@ class Watch:
             work = (deepcopy(going_on), ended, over, now_s, last)
             self._written = run_apart(self._write, *work)
             self._is_answered(LAST_ANSWER_S if last else ANSWER_S)
-        if last and ended and any(one.ended for one in self._watched):
-            trouble = self._silence(0.0) or self._trouble
-            lost = f"{len(ended)} visits were not written. {trouble}"
-            if sys.exc_info()[1] is not None:  # a signal's; what it raises hides this error
-                logger.error(lost)
-            raise DatabaseError(lost)
 
     def _is_answered(self, wait_s: float) -> bool:
         """Wait for the database; return whether it has answered, and drop visits it has now.
@@ -261,9 +244,11 @@ class Watch:
             Exception: If the writing failed otherwise than for the database.
         """
         try:
-            written = {id(visit) for visit in self._written.result(wait_s)}
+            self._written.exception(wait_s)
         except TimeoutError:
             return False
+        answer, self._written = self._written, run_now(list)  # an error is raised once
+        written = {id(visit) for visit in answer.result()}
         for one in self._watched:
             one.ended = [visit for visit in one.ended if id(visit) not in written]
         return True

@@ -14,6 +14,7 @@ from builder_tools.cli import main
 from builder_tools.timeline.exhibits_config import read_config
 from builder_tools.watch.config import Site, read_site
 from builder_tools.watch.database import Database
+from builder_tools.watch.engines import engine_of, file_of
 from builder_tools.watch.exhibit_results import report_paragraphs
 from builder_tools.watch.report import figures
 
@@ -133,7 +134,7 @@ def test_a_folder_with_any_name_has_its_own_database(tmp_path):
     [
         ("v.db", "{}/v.db"),
         ("sqlite:///v.db", "{}/v.db"),
-        ("sqlite+pysqlite:///deep/v.db?timeout=3", "sqlite:///{}/deep/v.db?timeout=3"),
+        ("sqlite+pysqlite:///deep/v.db?timeout=3", "sqlite+pysqlite:///{}/deep/v.db?timeout=3"),
         ("sqlite:////srv/v.db", "/srv/v.db"),
         ("sqlite:///file:v.db?mode=ro&uri=true", "sqlite:///file:v.db?mode=ro&uri=true"),
         ("postgresql+psycopg://me@host/v", "postgresql+psycopg://me@host/v"),
@@ -144,3 +145,15 @@ def test_a_database_file_is_beside_its_configuration_however_it_is_written(tmp_p
     camera = "[[camera]]\nname = 'north'\nexhibit = 'Blue'\nsource = 0\n"
     (tmp_path / "show.toml").write_text(f"database = '{given}'\n{camera}")
     assert read_site(tmp_path / "show.toml").database == found.format(tmp_path)
+
+
+@pytest.mark.parametrize("query", ["", "?timeout=3"])
+def test_a_database_file_is_the_one_that_its_address_names(tmp_path, query):
+    """Whatever its folder is called; and in an address, %20 is a space for newer SQLAlchemy."""
+    (tmp_path / "What? 5%").mkdir()
+    address = f"sqlite:///my%20show.db{query}"
+    text = f"database = '{address}'\n[[camera]]\nname = 'north'\nexhibit = 'Blue'\nsource = 0\n"
+    (tmp_path / "What? 5%" / "show.toml").write_text(text)
+    named = file_of(engine_of(address))
+    found = file_of(engine_of(read_site(tmp_path / "What? 5%" / "show.toml").database))
+    assert found == tmp_path / "What? 5%" / named

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -53,7 +52,6 @@ MOST_GROUP = 1_000_000
 
 _EXHIBITS_WORDS = {"dwell_s": "dwell"} | {name: f"share_{name}" for name in NINE_EMOTIONS}
 """What `exhibits` calls measures -> what they are called here; `rank_by` may be either."""
-_SQLITE_FILE = re.compile(r"sqlite(\+pysqlite)?:///(?!file:|:memory:)(?P<file>[^?]+)(?P<query>.*)")
 _TEXT = (is_text, "a text")
 _SECONDS = (lambda value: is_number(value) and value >= 0, "a number of seconds, at least 0")
 _SITE_KINDS = {
@@ -175,8 +173,16 @@ def read_site(path: str | Path) -> Site:
 
 def _database(address: str, folder: Path) -> str:
     """Return the file or address of a database; files are relative to a folder."""
-    named = _SQLITE_FILE.fullmatch(address)
-    if named:
-        file = str(folder / named["file"])
-        return f"sqlite:///{file}{named['query']}" if named["query"] else file
-    return address if "://" in address else str(folder / address)
+    if "://" not in address:
+        return str(folder / address)
+    import sqlalchemy as sa  # needs the extra; --example does not
+
+    try:
+        url = sa.make_url(address)
+    except (sa.exc.ArgumentError, ValueError):
+        return address  # refused, with what is wrong, when it is opened
+    name = url.database or ":memory:"
+    if url.get_backend_name() != "sqlite" or name.startswith(("file:", ":memory:")):
+        return address
+    file = str(folder / name)
+    return url.set(database=file).render_as_string() if url.query else file

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,43 @@ def test_options_of_fine_tuning_become_the_configuration(tmp_path):
     file.write_text('{"netwrok": "compact"}')
     with pytest.raises(ValueError, match=r"Expected names of .*'netwrok'"):
         config("--config", str(file))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["train", "--weights", "petrained"], "no such file as petrained"),
+        (
+            ["train", "--weights", "w.wieghts"],
+            r"as one of \('.keras', '.h5'\). Received: w.wieghts",
+        ),
+        (["train", "--weights", "pretrained"], "none are published"),
+        (["train", "--network", "vit_small", "--stages", "32:1"], "multiple of the patch, 6 px"),
+        (["train", "--stages", "8:1,48:1"], "at least 16 px"),
+        (["train", "--teachers", "fats"], "Received: 'fats'"),
+        (["train", "--teachers", "w.keras"], "w.keras"),
+        (["train", "--teachers", "fast", "--unlabelled", "nowhere"], "'nowhere'"),
+        (["train", "--task", "va", "--va-labels", "no.csv"], "no.csv"),
+        (["tune", "--weights", "petrained"], "no such file as petrained"),
+        (["tune", "--weights", "w.wieghts"], "Received: w.wieghts"),
+        (["tune", "--size", "8"], "at least 16 px"),
+        (["tune", "--unfreeze", "som"], "'som'"),
+        (["export", "no.keras", "--out", "new"], "no such file as no.keras"),
+        (["quantize", "fast", "--out", "new"], "one that is int8"),
+        (["quantize", "fast", "--out", "."], "empty"),
+        (["ensemble", "fast", "--out", "new"], "at least two models"),
+        (["ensemble", "fast", "fast", "--member-shares", "1", "--out", "new"], "share"),
+        (["ensemble", "fast", "fast", "--out", "."], "empty"),
+        (["evaluate", "--va-labels", "no.csv"], "--va-labels"),
+        (["label-va", "--data", "ferplus", "--out", "o.csv", "--labeller", "no.npz"], "no.npz"),
+    ],
+)
+def test_what_needs_no_data_is_refused_before_they_are_read(
+    options, message, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    Path("w.wieghts").touch()
+    assert main([*options, "--source", "absent"]) == 2
+    assert re.search(message, capfd.readouterr().err)
+    assert [path.name for path in Path().iterdir() if path.name != "saved_models"] == ["w.wieghts"]
+    assert not list(Path().glob("saved_models/*"))

@@ -127,6 +127,8 @@ def test_an_impossible_space_is_refused(wrong, message):
         (("tiny", "3"), {}, "num_classes of at least 2"),
         (("tiny", 3), {"epochs": "9"}, "Expected stages"),
         (("tiny", 3), {"head_epochs": -1}, "head_epochs >= 0"),
+        (("tiny", 3), {"size": 4}, "at least 8 px"),
+        (("tiny", 3), {"weights": "pretrained"}, "none are published"),
         (("tiny", 3), {"seed": -1}, "Expected seed in"),
         (("tiny", 3), {"space": {"dropout": (0, 1)}}, "Expected space as a SearchSpace"),
     ],

@@ -83,13 +83,13 @@ def _run(options: argparse.Namespace) -> None:
         write_labels,
     )
 
-    table = _table(options)
     if options.labeller is not None:
         if given := sorted([*_given(options), *(["method"] if options.method else [])]):
             raise ValueError(
                 f"Expected no options of a labeller with --labeller. Received: {given}."
             )
         labeller = ValenceArousalLabeller.load(options.labeller)
+        table = _table(options)
         if unknown := sorted(set(table.table["emotion"]) - set(labeller.emotions)):
             raise ValueError(
                 f"Expected images of the labeller's classes, {list(labeller.emotions)}. "
@@ -98,7 +98,7 @@ def _run(options: argparse.Namespace) -> None:
         table = table.with_emotions(labeller.emotions)
         places = labeller.transform(faces_of(table), table.labels)
     else:
-        given = _given(options)
+        table, given = _table(options), _given(options)
         if given.get("landmarks") == "all":
             given["landmarks"] = None
         labeller = make_labeller(_method(options), emotions=table.emotions, **given)

@@ -100,10 +100,11 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
 def _run_evaluate(options: argparse.Namespace) -> int:
     need_study()
     from builder_tools.cards import ModelCard, find_model
-    from builder_tools.release import load_data
+    from builder_tools.release import labels_of, load_data
 
     folder = find_model(options.model)
     card = ModelCard.read(folder)
+    labels_of(card, options.va_labels)  # refuses files that cannot be used, before data are read
     sources = options.source or [None]
     if options.data == "folders":
         data = _data_of_the_card(options, card, sources)
@@ -304,11 +305,13 @@ def _quantize_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_quantize(options: argparse.Namespace) -> None:
     need_study()
-    from builder_tools.cards import ModelCard, find_model
-    from builder_tools.release import labels_of, load_data, quantize_model
+    from builder_tools.cards import find_model
+    from builder_tools.datasets.new_folder import check_new_folder
+    from builder_tools.release import float32_card, labels_of, load_data, quantize_model
 
     folder, reading = find_model(options.model), reading_options(options)
-    card = ModelCard.read(folder)
+    check_new_folder(options.out)
+    card = float32_card(folder)
     labels = labels_of(card, options.va_labels)
     data = load_data(options.data, options.source, emotions=card.emotions, **reading)
     card, _ = quantize_model(folder, options.out, data, labels=labels)
@@ -342,13 +345,15 @@ def _ensemble_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_ensemble(options: argparse.Namespace) -> None:
     need_study()
-    from builder_tools.cards import ModelCard, find_model
-    from builder_tools.release import join_models, load_data
+    from builder_tools.cards import find_model
+    from builder_tools.datasets.new_folder import check_new_folder
+    from builder_tools.release import cards_to_join, join_models, load_data
 
     folders, reading = [find_model(name) for name in options.models], reading_options(options)
-    emotions = ModelCard.read(folders[0]).emotions
-    data = load_data(options.data, options.source, emotions=emotions, **reading)
     joining = {"shares": options.member_shares, "size_px": options.size}
+    check_new_folder(options.out)
+    emotions = cards_to_join(folders, **joining)[0].emotions
+    data = load_data(options.data, options.source, emotions=emotions, **reading)
     card, _ = join_models(folders, options.out, data, flip_average=options.flip_average, **joining)
     log_run(card, options.note, RUNS, options.reports)
     print_report(card.metrics["test"], {})

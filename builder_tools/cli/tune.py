@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from builder_tools.augmentation.strength import AUGMENTATIONS
@@ -181,9 +182,6 @@ def _prepared(options: argparse.Namespace):
     from builder_tools.training.samples import table_samples, thinned
     from builder_tools.tuning import EmotionHyperModel, SearchSpace
 
-    table = load_data(options.data, options.source, **reading_options(options))
-    if options.faces:
-        table = thinned(table, "train", options.faces, seed=options.seed)
     space = {
         "optimizer": options.optimizers,
         "schedule": options.schedules,
@@ -191,9 +189,9 @@ def _prepared(options: argparse.Namespace):
         and [int(word) if word.isdecimal() else word for word in options.unfreeze],
         "augmentation": options.augmentations,
     }
-    hypermodel = EmotionHyperModel(
+    make = partial(
+        EmotionHyperModel,
         options.network,
-        len(table.emotions),
         space=SearchSpace(**{name: value for name, value in space.items() if value}),
         size=options.size,
         head_epochs=options.head_epochs,
@@ -205,6 +203,11 @@ def _prepared(options: argparse.Namespace):
         feature_copies=options.cache_features,
         seed=options.seed,
     )
+    make()  # refuses what no trial could use before the data are read
+    table = load_data(options.data, options.source, **reading_options(options))
+    if options.faces:
+        table = thinned(table, "train", options.faces, seed=options.seed)
+    hypermodel = make(len(table.emotions))
     parts = (table_samples(table, split, size_px=hypermodel.size) for split in ("train", "valid"))
     return hypermodel, *parts
 

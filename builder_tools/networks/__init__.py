@@ -11,7 +11,7 @@ from builder_tools.networks.normalisation import (
     restore_batch_norm,
     set_batch_norm_momentum,
 )
-from builder_tools.networks.registry import NETWORKS, build_network
+from builder_tools.networks.registry import NETWORKS, build_network, check_network
 from builder_tools.networks.spec import PRETRAINED, NetworkSpec
 from builder_tools.networks.trainable import set_trainable
 from builder_tools.networks.weights import load_backbone_weights, load_head_weights, read_network
@@ -24,6 +24,7 @@ __all__ = [
     "NetworkSpec",
     "batch_norm_layers",
     "build_network",
+    "check_network",
     "load_backbone_weights",
     "load_head_weights",
     "read_network",

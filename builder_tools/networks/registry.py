@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -22,7 +23,11 @@ from builder_tools.networks import (
 from builder_tools.networks.families import IMAGENET
 from builder_tools.networks.head import Head, with_head
 from builder_tools.networks.spec import PRETRAINED, NetworkSpec
-from builder_tools.networks.weights import explained_offline, load_backbone_weights
+from builder_tools.networks.weights import (
+    explained_offline,
+    load_backbone_weights,
+    reader_of,
+)
 
 PUBLISHED_PX = 224
 """Default side in pixels for networks with published weights: the size most were trained at."""
@@ -250,6 +255,47 @@ NETWORKS: dict[str, NetworkSpec] = {
 }
 
 
+def check_network(name: str, sizes: Iterable[int] = (), weights: str | Path | None = None) -> None:
+    """Refuse what no network of the registry can be built from, without building it.
+
+    Args:
+        name: As in `build_network`.
+        sizes: Sides of the faces in pixels.
+        weights: As in `build_network`; the content of a file is not looked at.
+
+    Raises:
+        FileNotFoundError: If the file of weights does not exist.
+        ValueError: If name, sizes or weights are not suitable.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"Expected one of {list(NETWORKS)}. Received: network={name!r}.")
+    spec = NETWORKS[name]
+    for size in sizes:
+        if size < spec.min_size:
+            raise ValueError(
+                f"Expected input_size of at least {spec.min_size} px for {name!r}: its feature map "
+                f"would vanish. Received: {size}. Enlarge the faces, or take another network."
+            )
+        if size > MOST_TRAINED_PX:
+            raise ValueError(
+                f"Expected input_size of at most {MOST_TRAINED_PX} px. Received: {size}. Faces "
+                "are told apart at far less."
+            )
+        if size % spec.multiple_of:
+            raise ValueError(
+                f"Expected input_size a multiple of the patch, {spec.multiple_of} px. Received: "
+                f"{size}. Try {spec.multiple_of * round(size / spec.multiple_of)}."
+            )
+    if weights == PRETRAINED and spec.pretrained is None:
+        names = [known for known, other in NETWORKS.items() if other.pretrained]
+        raise ValueError(
+            f"Expected weights None or a file for {name!r}: none are published. "
+            f"Received: weights={weights!r}. Published ones exist for {names}."
+        )
+    if weights is not None and weights != PRETRAINED:
+        reader_of(Path(weights), spec.readers)
+
+
 def build_network(
     name: str,
     num_classes: int,
@@ -277,27 +323,10 @@ def build_network(
         ValueError: If name, size or weights are not suitable.
         ConnectionError: If published weights are neither available locally nor can be fetched.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"Expected one of {list(NETWORKS)}. Received: network={name!r}.")
+    check_network(name, () if input_size is None else (input_size,), weights)
     spec = NETWORKS[name]
     if input_size is None and not spec.any_size:
         input_size = spec.input_size
-    if input_size is not None and input_size < spec.min_size:
-        raise ValueError(
-            f"Expected input_size of at least {spec.min_size} px for {name!r}: its feature map "
-            f"would vanish. Received: {input_size}. Enlarge the faces, or take another network."
-        )
-    if input_size is not None and input_size > MOST_TRAINED_PX:
-        raise ValueError(
-            f"Expected input_size of at most {MOST_TRAINED_PX} px. Received: {input_size}. Faces "
-            "are told apart at far less."
-        )
-    if weights == PRETRAINED and spec.pretrained is None:
-        names = [known for known, other in NETWORKS.items() if other.pretrained]
-        raise ValueError(
-            f"Expected weights None or a file for {name!r}: none are published. "
-            f"Received: weights={weights!r}. Published ones exist for {names}."
-        )
     published = weights == PRETRAINED
     with explained_offline(name, spec.pretrained or "none"):
         backbone = spec.backbone(input_size, PRETRAINED if published else None)

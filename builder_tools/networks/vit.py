@@ -171,11 +171,6 @@ class PlaceEmbedding(layers.Layer):
 
 def _embedded(x: keras.KerasTensor, shape: TransformerShape) -> keras.KerasTensor:
     """Return one token per patch, `(n, patches, width)`."""
-    if x.shape[1] % shape.patch:
-        raise ValueError(
-            f"Expected input_size a multiple of the patch, {shape.patch} px. "
-            f"Received: {x.shape[1]}. Try {shape.patch * round(x.shape[1] / shape.patch)}."
-        )
     x = layers.Conv2D(shape.width, shape.patch, strides=shape.patch, name="embedding")(x)
     return layers.Reshape((-1, shape.width))(x)
 

@@ -49,14 +49,32 @@ def load_backbone_weights(
             or weights are not finite.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"Expected a file of weights. Received: no such file as {path}.")
-    known = {".keras": _load_keras_file, ".h5": _load_h5_file, **readers}
-    if path.suffix not in known:
-        raise ValueError(f"Expected weights as one of {tuple(known)}. Received: {path.name}.")
-    known[path.suffix](backbone, path)
+    reader_of(path, readers)(backbone, path)
     if not all(np.isfinite(weights).all() for weights in backbone.get_weights()):
         raise ValueError(f"Expected finite weights in {path}. Received: NaN or infinity.")
+
+
+def reader_of(
+    path: Path, readers: Mapping[str, Callable[[keras.Model, Path], None]]
+) -> Callable[[keras.Model, Path], None]:
+    """Return the function that fills a backbone with the weights in a file, by its suffix.
+
+    Args:
+        path: The file.
+        readers: As in `load_backbone_weights`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If nothing is known of files with its suffix; lists the suffixes.
+    """
+    known = {".keras": _load_keras_file, ".h5": _load_h5_file, **readers}
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Expected weights as 'pretrained' or a file. Received: no such file as {path}."
+        )
+    if path.suffix not in known:
+        raise ValueError(f"Expected weights as one of {tuple(known)}. Received: {path.name}.")
+    return known[path.suffix]
 
 
 def load_head_weights(network: keras.Model, path: str | Path) -> None:

@@ -14,8 +14,13 @@ from builder_tools.release.affect import (
 )
 from builder_tools.release.data import load_data
 from builder_tools.release.exporting import export_network
-from builder_tools.release.finishing import finish_model, judge_and_write, quantize_model
-from builder_tools.release.joined import join_models
+from builder_tools.release.finishing import (
+    finish_model,
+    float32_card,
+    judge_and_write,
+    quantize_model,
+)
+from builder_tools.release.joined import cards_to_join, join_models
 from builder_tools.release.judging import judge_predicted, metrics_of
 from builder_tools.release.labelled_sets import judge_on, labelled_set
 from builder_tools.release.log import add_rows, log_experiment, read_rows
@@ -36,8 +41,10 @@ __all__ = [
     "ShippedModel",
     "Teaching",
     "add_rows",
+    "cards_to_join",
     "export_network",
     "finish_model",
+    "float32_card",
     "format_affect",
     "join_models",
     "judge_affect",

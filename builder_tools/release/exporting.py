@@ -92,8 +92,8 @@ def export_network(
             f"Received: {list(suffixes)}."
         )
     expect_emotions_alone(network)
-    table = load_data(data, source, **(reading or {}))
     model = read_network(network)
+    table = load_data(data, source, **(reading or {}))
     learnt = data_of_run(network) if is_run(network) else None
     names = tuple(emotions or (table.emotions if learnt is None else learnt["class_counts"]))
     if model.output_shape[-1] != len(names):

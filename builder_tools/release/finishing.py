@@ -119,9 +119,7 @@ def quantize_model(
         FileExistsError: If `out` is not empty.
     """
     source, out = Path(source), Path(out)
-    card = EmotionClassifier(source).card
-    if "int8" in card.training:
-        raise ValueError(f"Expected a float32 model in {source}. Received: one that is int8.")
+    card = float32_card(source)
     expect_trained_on(card.name, card.training, table)
     with new_folder(out) as place:
         for path in filter(Path.is_file, source.iterdir()):
@@ -136,6 +134,21 @@ def quantize_model(
                 f"such. Received: {record}. Use the float32 model."
             )
     return card, judgements
+
+
+def float32_card(folder: str | Path) -> ModelCard:
+    """Return the card of a model that can be made into 8-bit integers.
+
+    Args:
+        folder: The model folder.
+
+    Raises:
+        ValueError: If it is int8 already, or a file does not match the card.
+    """
+    card = EmotionClassifier(folder).card
+    if "int8" in card.training:
+        raise ValueError(f"Expected a float32 model in {folder}. Received: one that is int8.")
+    return card
 
 
 def _write(folder: Path, card: ModelCard) -> None:

@@ -52,16 +52,7 @@ def join_models(
         FileExistsError: If `out` is not empty.
     """
     folders = [Path(source) for source in sources]
-    cards = [ModelCard.read(folder) for folder in folders]
-    _expect_alike(cards)
-    for folder, card in zip(folders, cards, strict=True):
-        verify_files(folder, card, [card.file])
-    most_px = max(card.input_size for card in cards)
-    if size_px is not None and not 1 <= size_px <= most_px:
-        raise ValueError(
-            f"Expected a size of 1...{most_px} px, as none of the members takes larger faces. "
-            f"Received: {size_px}."
-        )
+    cards = cards_to_join(folders, shares=shares, size_px=size_px)
     expect_trained_on(cards[0].name, cards[0].training, table)
     record = _record(cards, shares)
     with new_folder(Path(out)) as place:
@@ -91,6 +82,36 @@ def join_models(
         )
         write_card(place, card)
         return finish_model(place, table)
+
+
+def cards_to_join(
+    folders: Sequence[str | Path],
+    *,
+    shares: Sequence[float] | None = None,
+    size_px: int | None = None,
+) -> list[ModelCard]:
+    """Return the cards of models that can be joined, in order.
+
+    Args:
+        folders: As `sources` of `join_models`.
+        shares: As in `join_models`.
+        size_px: As in `join_models`.
+
+    Raises:
+        ValueError: If the models, shares or size do not fit, or a file does not match its card.
+    """
+    cards = [ModelCard.read(folder) for folder in folders]
+    _expect_alike(cards)
+    relative_shares(shares, len(cards))
+    for folder, card in zip(folders, cards, strict=True):
+        verify_files(folder, card, [card.file])
+    most_px = max(card.input_size for card in cards)
+    if size_px is not None and not 1 <= size_px <= most_px:
+        raise ValueError(
+            f"Expected a size of 1...{most_px} px, as none of the members takes larger faces. "
+            f"Received: {size_px}."
+        )
+    return cards
 
 
 def _together(cards: Sequence[ModelCard]) -> str:

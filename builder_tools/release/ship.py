@@ -58,8 +58,10 @@ def train_and_ship(
     source: str | Path | None = None,
     reading: Mapping[str, Any] | None = None,
     **options: Any,
-) -> ShippedModel:
+) -> ShippedModel | None:
     """Read a data set, then do what `train_on_table` does.
+
+    What can be refused without the data is refused before they are read.
 
     Args:
         config: A `TrainingConfig`.
@@ -71,6 +73,7 @@ def train_and_ship(
     Raises:
         ValueError: If the data cannot be read; also as in `train_on_table`.
     """
+    expect_possible(config, **options)
     table = load_data(data, source, **(reading or {}))
     return train_on_table(config, table, data=data, **options)
 
@@ -110,23 +113,31 @@ def train_on_table(
             another machine, finds the run finished and does the rest.
 
     Raises:
-        ValueError: If labels are missing, or given for a network of emotions alone, the run was
-            started with other targets or emotions, a head to be kept has other emotions,
-            or weights do not match the card beside them.
-        OSError: If the model folder cannot be written.
-        FileExistsError: If the model folder holds a model of another run.
+        ValueError: As in `expect_possible`; also if labels are missing, the run was started with
+            other emotions, or a head to be kept has other emotions.
+        OSError: As in `expect_possible`.
     """
     from builder_tools.networks.head import divide_by_weights
     from builder_tools.training import train
     from builder_tools.training.losses import class_weights
 
-    _expect_labels(config.task, va_labels, teaching)
+    expect_possible(
+        config,
+        run_folder=run_folder,
+        model_folder=model_folder,
+        teaching=teaching,
+        va_labels=va_labels,
+    )
     labels = read_label_files(va_labels) if va_labels else None
-    _expect_writable(Path(model_folder), Path(run_folder))
-    if not (Path(run_folder) / "last.keras").is_file():
-        _expect_fitting_weights(config, table)
+    weights = Path(config.weights or "")
+    if config.keep_head and TASKS[config.task].emotions and not _has_begun(run_folder):
+        advice = "Use data of these emotions, or begin with a new head (without --keep-head)."
+        expect_emotions(weights, table.emotions.names, advice)
     train_part, valid_part = _training_parts(config, table, teaching, labels)
-    _note_teaching(Path(run_folder), teaching)
+    taught = _taught(Path(run_folder), teaching)
+    Path(run_folder).mkdir(parents=True, exist_ok=True)
+    with replacing(Path(run_folder) / TEACHING_FILE) as partial:
+        partial.write_text(json.dumps(taught, indent=2), encoding="utf-8")
     record = data_record(table, data)
     note_data(Path(run_folder), record)
     size_px = train_part.images.shape[1]
@@ -150,6 +161,54 @@ def train_on_table(
     return ShippedModel(card, judgements, run.history)
 
 
+def expect_possible(
+    config,
+    *,
+    run_folder: str | Path,
+    model_folder: str | Path,
+    teaching: Teaching = Teaching(),  # noqa: B008 - frozen
+    va_labels: Sequence[str | Path] = (),
+    **others: Any,
+) -> None:
+    """Refuse a training that would fail, as far as can be told before its data are read.
+
+    Args:
+        config: A `TrainingConfig`.
+        run_folder: As in `train_on_table`, as are the following.
+        model_folder: Whether it can be written is tried out.
+        teaching: What the targets of the training faces are made of.
+        va_labels: Files of valence and arousal.
+        **others: Not looked at.
+
+    Raises:
+        ValueError: If the network cannot be built at the sizes of its stages or from such weights,
+            weights do not match the card beside them, labels are given for a network of emotions
+            alone or missing for another, a teacher is unknown, or the run was started with another
+            configuration or other targets.
+        FileNotFoundError: If a file of weights or labels, a teacher or a place for faces does not
+            exist.
+        FileExistsError: If the model folder holds a model of another run.
+        OSError: If the model folder cannot be written.
+    """
+    from builder_tools.networks import check_network
+    from builder_tools.training.checkpoints import RunFolder
+
+    run_folder, begun = Path(run_folder), _has_begun(run_folder)
+    weights = None if begun else config.weights
+    check_network(config.network, [stage.size for stage in config.stages], weights)
+    card = card_beside(Path(weights)) if weights else None
+    if card is not None:
+        verify_files(Path(weights).parent, card, [Path(weights).name])
+    _expect_labels(config.task, va_labels, teaching)
+    for path in (*va_labels, *teaching.unlabelled):
+        if not Path(path).exists():
+            raise FileNotFoundError(f"Expected a file or folder. Nothing is at {str(path)!r}.")
+    _taught(run_folder, teaching)
+    if begun:
+        RunFolder(run_folder).begin(config)
+    _expect_writable(Path(model_folder), run_folder)
+
+
 def _training_parts(config, table: ImageTable, teaching: Teaching, labels):
     """Return the samples of train and valid, with targets for the task."""
     from builder_tools.training import Samples
@@ -171,23 +230,26 @@ def _training_parts(config, table: ImageTable, teaching: Teaching, labels):
     )
 
 
-def _note_teaching(run_folder: Path, teaching: Teaching) -> None:
-    """Write what the run's network is taught, or compare it with what it was taught so far."""
+def _has_begun(run_folder: str | Path) -> bool:
+    """Return whether a run has a network to go on from, so that it needs no weights to start."""
+    return (Path(run_folder) / "last.keras").is_file()
+
+
+def _taught(run_folder: Path, teaching: Teaching) -> dict[str, Any]:
+    """Return the record of what a run's network is taught; refuse what it was not taught so far."""
     taught = json.loads(json.dumps(teaching.to_dict()))
     earlier = teaching_in(run_folder)
     changed = {name for name in {**earlier, **taught} if earlier.get(name) != taught.get(name)}
     if TEMPERATURES not in earlier:
         changed.discard(TEMPERATURES)
-    if earlier and changed and (run_folder / "last.keras").is_file():
+    if earlier and changed and _has_begun(run_folder):
         raise ValueError(
             f"Expected the targets that the run in {run_folder} was begun with: "
             f"{ {name: earlier.get(name) for name in sorted(changed)} }. Received: "
             f"{ {name: taught.get(name) for name in sorted(changed)} }. Use those to go on, or "
             "name another folder."
         )
-    run_folder.mkdir(parents=True, exist_ok=True)
-    with replacing(run_folder / TEACHING_FILE) as partial:
-        partial.write_text(json.dumps(taught, indent=2), encoding="utf-8")
+    return taught
 
 
 def _expect_labels(task: str, va_labels: Sequence[str | Path], teaching: Teaching) -> None:
@@ -203,19 +265,6 @@ def _expect_labels(task: str, va_labels: Sequence[str | Path], teaching: Teachin
             "Expected no teachers and no original_share for the task 'va': they teach emotions. "
             "Use the task 'both', or leave them out."
         )
-
-
-def _expect_fitting_weights(config, table: ImageTable) -> None:
-    """Refuse weights that do not match the card beside them, and a head of other emotions."""
-    weights = Path(config.weights or "")
-    if not weights.is_file():
-        return
-    card = card_beside(weights)
-    if card is not None:
-        verify_files(weights.parent, card, [weights.name])
-    if config.keep_head and TASKS[config.task].emotions:
-        advice = "Use data of these emotions, or begin with a new head (without --keep-head)."
-        expect_emotions(weights, table.emotions.names, advice)
 
 
 def save_figures(folder: str | Path, shipped: ShippedModel) -> list[Path]:
@@ -248,10 +297,13 @@ def _expect_writable(folder: Path, run_folder: Path) -> None:
             f"Expected a new model folder, or the run its model is of. {folder} holds a model, "
             f"and none of a run in {run_folder}. Try another --name, or remove the model."
         )
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / ".writable") as partial:
         partial.touch()
     (folder / ".writable").unlink()
+    if is_new:
+        folder.rmdir()  # a training that ends before its export leaves no empty model behind
 
 
 def _is_model_of(folder: Path, run_folder: Path) -> bool:

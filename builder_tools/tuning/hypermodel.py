@@ -14,7 +14,7 @@ import pandas as pd
 
 from builder_tools import training
 from builder_tools.fields import check_positive, is_whole_in
-from builder_tools.networks import NETWORKS, build_network, set_trainable
+from builder_tools.networks import NETWORKS, build_network, check_network, set_trainable
 from builder_tools.training import (
     Samples,
     Stage,
@@ -58,6 +58,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
             starts again, and no time is spent on checkpoints (see `train`).
 
     Raises:
+        FileNotFoundError: If the file of weights does not exist.
         ValueError: If the network is unknown, or another argument is invalid.
     """
 
@@ -80,8 +81,6 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         epoch_faces: int | None = None,
         each_epoch: bool = True,
     ) -> None:
-        if network not in NETWORKS:
-            raise ValueError(f"Expected one of {list(NETWORKS)}. Received: network={network!r}.")
         if not is_whole_in(2)(num_classes):
             raise ValueError(f"Expected num_classes of at least 2. Received: {num_classes!r}.")
         if not is_whole_in(0)(head_epochs):
@@ -91,6 +90,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         if not isinstance(weights, str | Path | None):
             raise ValueError(f"Expected weights as 'pretrained', a file, or None: {weights!r}.")
         check_positive(size=size)
+        check_network(network, () if size is None else (size,), weights)
         super().__init__(name=network)
         self.network, self.num_classes = network, num_classes
         self.space = space or SearchSpace()

@@ -18,7 +18,7 @@ from builder_tools.tasks import OUTPUT_LAYERS
 
 BATCH_FACES = 64
 ANY_SIZE_PX = 48
-"""Side of the faces for networks that take any size."""
+"""Side of the faces for networks that take any size, and none tells what they were trained at."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,12 @@ def headless_network(network: str | Path, weights: str | None = None) -> Headles
     if file is not None and file.suffix != ".keras":
         return _from_deployed(find_model(network))
     if file is not None:
-        from builder_tools.networks import read_network
+        from builder_tools.networks import read_network, trained_size_px
 
         model = read_network(file)
         outputs = [layer for layer in model.layers if layer.name in OUTPUT_LAYERS]
-        return _without(model, (outputs or model.layers[-1:])[0])
+        size_px = model.input_shape[1] or trained_size_px(file) or ANY_SIZE_PX
+        return _without(model, (outputs or model.layers[-1:])[0], size_px)
     name = str(network)
     if weights is None:
         raise ValueError(
@@ -72,8 +73,9 @@ def headless_network(network: str | Path, weights: str | None = None) -> Headles
         )
     from builder_tools.networks import NETWORKS, build_network
 
-    model = build_network(name, 2, input_size=NETWORKS[name].input_size, weights=weights)
-    return _without(model, model.layers[-1])
+    size_px = NETWORKS[name].input_size
+    model = build_network(name, 2, input_size=size_px, weights=weights)
+    return _without(model, model.layers[-1], size_px)
 
 
 def network_file(network: str | Path) -> Path | None:
@@ -130,7 +132,7 @@ def _from_deployed(folder: Path) -> HeadlessNetwork:
     return _measured(run, card.input_size)
 
 
-def _without(model: Any, last: Any) -> HeadlessNetwork:
+def _without(model: Any, last: Any, size_px: int) -> HeadlessNetwork:
     import keras
 
     headless = keras.Model(model.inputs[0], last.input)
@@ -139,7 +141,7 @@ def _without(model: Any, last: Any) -> HeadlessNetwork:
         found = headless.predict_on_batch(faces.astype(np.float32))
         return found.reshape(len(found), -1).astype(np.float32, copy=False)
 
-    return _measured(run, headless.input_shape[1] or ANY_SIZE_PX)
+    return _measured(run, size_px)
 
 
 def _measured(run: Callable[[np.ndarray], np.ndarray], size_px: int) -> HeadlessNetwork:

@@ -20,7 +20,9 @@ from builder_tools.classifier import EmotionClassifier
 from builder_tools.cli import main
 from builder_tools.decisions import apply_temperature
 from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.headless import headless_network
 from builder_tools.media import resize_faces
+from builder_tools.networks import trained_size_px
 from builder_tools.release.log import read_rows
 
 pytestmark = pytest.mark.slow
@@ -42,6 +44,28 @@ def test_export_turns_the_checkpoint_into_the_same_model(shipped, tmp_path, capf
     one, other = EmotionClassifier(shipped.model), EmotionClassifier(tmp_path / "mine")
     calibrated = apply_temperature(other.predict(faces), shipped.card.temperature)
     np.testing.assert_allclose(one.predict(faces), calibrated, atol=1e-6)
+
+
+def test_a_network_is_used_at_the_size_it_was_trained_at(shipped, tmp_path, capfd):
+    """An exported or vectorising network that takes any size got faces of 48 px."""
+    import keras
+
+    run, places = shipped.root / "run", ["--source", str(shipped.source)]
+    for number, network in enumerate((run / "last.keras", shipped.model / "model.keras")):
+        out = tmp_path / str(number)
+        assert main(["export", str(network), "--out", str(out), *places]) == 0
+        assert ModelCard.read(out).input_size == 24
+    assert headless_network(run / "last.keras").size_px == 24
+    begun = tmp_path / "begun"
+    shutil.copytree(run, begun)
+    rows = (run / "history.csv").read_text().splitlines()[:2]
+    (begun / "history.csv").write_text("\n".join(rows))
+    assert trained_size_px(begun / "last.keras") == 16, "the later stage has not begun"
+    keras.Sequential([keras.Input((None, None, 3)), keras.layers.GlobalAveragePooling2D()]).save(
+        tmp_path / "any.keras"
+    )
+    assert main(["export", str(tmp_path / "any.keras"), "--out", str(tmp_path / "x"), *places]) == 2
+    assert "Say it with --size" in capfd.readouterr().err
 
 
 def test_quantize_gives_an_int8_twin_that_is_judged_anew(shipped, tmp_path, capfd):

@@ -263,7 +263,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     add_data_options(parser)
     parser.add_argument("network", type=Path, help="a .keras file, e.g. runs/fast/last.keras")
     parser.add_argument("--out", type=Path, required=True, help="new model folder to write")
-    parser.add_argument("--size", type=side, default=48, help="side of the input, px")
+    parser.add_argument("--size", type=side, help="side of the input, px (default: as trained)")
     parser.add_argument(
         "--format", nargs="+", default=["onnx"], choices=[suffix[1:] for suffix in WRITERS]
     )

@@ -14,7 +14,12 @@ from builder_tools.networks.normalisation import (
 from builder_tools.networks.registry import NETWORKS, build_network, check_network
 from builder_tools.networks.spec import PRETRAINED, NetworkSpec
 from builder_tools.networks.trainable import set_trainable
-from builder_tools.networks.weights import load_backbone_weights, load_head_weights, read_network
+from builder_tools.networks.weights import (
+    load_backbone_weights,
+    load_head_weights,
+    read_network,
+    trained_size_px,
+)
 
 __all__ = [
     "NETWORKS",
@@ -31,5 +36,6 @@ __all__ = [
     "restore_batch_norm",
     "set_batch_norm_momentum",
     "set_trainable",
+    "trained_size_px",
     "with_head",
 ]

@@ -48,7 +48,7 @@ def export_network(
     network: str | Path,
     folder: str | Path,
     *,
-    size: int,
+    size: int | None = None,
     suffixes: Sequence[str] = (".onnx",),
     emotions: Sequence[str] | None = None,
     data: str = "ferplus",
@@ -64,7 +64,8 @@ def export_network(
     Args:
         network: Path of a network from `(n, size, size, 3)` RGB 0...255 to probabilities.
         folder: Destination folder; new or empty.
-        size: Side of the deployed input in px, at most `MOST_TRAINED_PX`.
+        size: Side of the deployed input in px, at most `MOST_TRAINED_PX`; if None, that of the
+            network's input, or else the one its run or model was last trained at.
         suffixes: Suffixes of the files to write; the first file is deployed.
         emotions: Class order; that of the run, or else of the data set, if None.
         data: Name in `DATASETS` of the source of faces for the check.
@@ -81,10 +82,11 @@ def export_network(
             number of emotions, or its run has others; with `int8`, if the data set has others, or
             is not the run's in the same splits; also as in `export_model`.
     """
-    from builder_tools.networks import read_network
+    from builder_tools.networks import read_network, trained_size_px
 
     network = Path(network)
-    check_whole(1, MOST_TRAINED_PX, size=size)
+    if size is not None:
+        check_whole(1, MOST_TRAINED_PX, size=size)
     check_new_folder(folder)
     if int8 and next(iter(suffixes), None) != ".onnx":
         raise ValueError(
@@ -93,6 +95,12 @@ def export_network(
         )
     expect_emotions_alone(network)
     model = read_network(network)
+    size = size or model.input_shape[1] or trained_size_px(network)
+    if size is None:
+        raise ValueError(
+            f"Expected the size of the faces that {network} was trained at: it takes any, and no "
+            "run or card beside it tells. Received: none. Say it with --size."
+        )
     table = load_data(data, source, **(reading or {}))
     learnt = data_of_run(network) if is_run(network) else None
     names = tuple(emotions or (table.emotions if learnt is None else learnt["class_counts"]))

@@ -191,15 +191,16 @@ def _asked(name: str, emotions: Sequence[str], faces, file: Path) -> np.ndarray:
 
 def _asker(name: str, emotions: Sequence[str]):
     """Return a function from faces to probabilities, over each face and its mirror image."""
+    from builder_tools.networks import trained_size_px
     from builder_tools.networks.teachers import EXPRESSION_NETWORKS
 
     if name in EXPRESSION_NETWORKS or name.endswith(".keras"):
         spec = EXPRESSION_NETWORKS.get(name)
-        size_px = _size_of_run(Path(name)) if spec is None else spec.input_size
+        size_px = trained_size_px(Path(name)) if spec is None else spec.input_size
         if size_px is None:
             raise ValueError(
-                f"Expected {name} in the folder of its run, whose config.json tells the size of "
-                "its faces. Received: none there."
+                f"Expected {name} in the folder of its run or model, which tells the size of its "
+                "faces. Received: no config.json or card.json of it there."
             )
         network = _network(name, emotions, size_px)
 
@@ -229,10 +230,14 @@ def _card_of(name: str) -> ModelCard | None:
 
 def _beside_file(name: str) -> Any:
     """Return what decides a teacher's answers beside its file: its card, or what its run says."""
+    from builder_tools.networks import trained_size_px
+
     card = _card_of(name)
     if card is not None:
         return card.answers_sha256
-    return [_size_of_run(Path(name)), emotions_of(Path(name))] if name.endswith(".keras") else None
+    return (
+        [trained_size_px(Path(name)), emotions_of(Path(name))] if name.endswith(".keras") else None
+    )
 
 
 def _verified(folder: Path, card: ModelCard, file: str) -> Path:
@@ -252,7 +257,7 @@ def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
     """Return a teacher that maps faces of one size to probabilities in the order of `emotions`."""
     import keras
 
-    from builder_tools.networks import read_network
+    from builder_tools.networks import read_network, trained_size_px
     from builder_tools.networks.teachers import EXPRESSION_NETWORKS, placed
 
     if name in EXPRESSION_NETWORKS:
@@ -260,7 +265,7 @@ def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
         return placed(spec.build(size_px), spec.emotions, emotions)
     card = _card_of(name)
     if card is None:
-        path, inside = Path(name), _size_of_run(Path(name))
+        path, inside = Path(name), trained_size_px(Path(name))
         own = emotions_of(path) or tuple(emotions)
     else:
         path = _verified(find_model(name), card, KERAS_FILE)
@@ -283,14 +288,3 @@ def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
         answers = keras.ops.softmax(logits / card.temperature)
     network = keras.Model(inputs, answers, name="teacher")
     return placed(network, own, emotions)
-
-
-def _size_of_run(network: Path) -> int | None:
-    """Return the side that a run's network was last trained at; None for other files."""
-    begun = network.with_name("config.json")
-    if not begun.is_file():
-        return None
-    try:
-        return int(read_json_object(begun)["stages"][-1]["size"])
-    except (KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"Expected {begun} to tell the stages of a run. It is damaged.") from error

@@ -14,16 +14,20 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from builder_tools.fields import read_text
+from builder_tools.fields import encoding_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DELIMITERS = (",", ";", "\t", "|")
 _BOTH = "\r\n"
+_EMPTY = ' \t\r\n",;|'
+_MOST_HEAD = 65536
+"""Characters of a header; what has no line end before is no table, and maybe huge."""
 
 
 class LineFeeds(io.TextIOBase):
@@ -70,20 +74,141 @@ def read_any_csv(path: Path) -> list[list[str]]:
     """Return the rows of a CSV file from a spreadsheet or another source, including the header.
 
     Cells are separated by `,`, `;`, tabs or `|`, which a first line such as `sep=;` may name; the
-    text is decoded as by `read_text`.
+    text is UTF-8, or UTF-16 if it begins with its mark. Empty lines before the header are left out.
 
     Raises:
         ValueError: If it is not a CSV file; names the file and the line.
         OSError: If it cannot be read.
     """
-    text = read_text(path, errors="surrogateescape")  # names that are not UTF-8 stay unchanged
-    first, _, below = text.partition("\n")
-    named = first.strip('"').removeprefix("sep=")
-    names_delimiter = first.strip('"') in [f"sep={each}" for each in DELIMITERS]
-    lines = below if names_delimiter else text
-    header = lines.partition("\n")[0].strip()
-    delimiter = named if names_delimiter else max(DELIMITERS, key=header.count)
-    return _rows(csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter), path)
+    with _opened(path, "surrogateescape") as (lines, delimiter, _):
+        return _rows(csv.reader(lines, delimiter=delimiter), path)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a CSV file from a spreadsheet holds.
+
+    Args:
+        columns: Names of the columns, without spaces around them.
+        rows: The rows that are not empty, by the line that each begins on, as an editor numbers
+            them. None has more cells than there are columns.
+    """
+
+    columns: list[str]
+    rows: dict[int, list[str]]
+
+
+def read_sheet(path: Path, errors: str = "surrogateescape", *, named_rows: bool = False) -> Sheet:
+    """Return the content of a CSV file from a spreadsheet or another source, by line.
+
+    The file is read as by `read_any_csv`. Rows may end in more separators than the header.
+
+    Args:
+        path: The file.
+        errors: How to handle bytes that are not text, as in `bytes.decode`.
+        named_rows: Whether all rows may begin with a name that has no column, as R writes them. It
+            is left out. Not for numbers, as `1,25` may be one of a spreadsheet.
+
+    Raises:
+        ValueError: If it is not such a file, or a row has more cells than there are columns; names
+            the file and the line.
+        OSError: If it cannot be read.
+    """
+    with _opened(path, errors) as (lines, delimiter, before):
+        reader, rows, begins = csv.reader(lines, delimiter=delimiter), {}, before + 1
+        try:
+            columns = [name.strip() for name in next(reader, [])]
+            begins += reader.line_num
+            for row in reader:
+                if any(map(str.strip, row)):
+                    rows[begins] = row
+                begins = before + 1 + reader.line_num
+        except (csv.Error, UnicodeError) as error:
+            raise ValueError(
+                f"Expected a csv in UTF-8 or UTF-16: {path}. Line {begins} is none: {error}."
+            ) from error
+    width = len(columns)
+    is_named = named_rows and all(len(row) == width + 1 for row in rows.values())
+    if is_named and any(row[-1].strip() for row in rows.values()):
+        rows = {number: row[1:] for number, row in rows.items()}
+    for number, row in rows.items():
+        if any(map(str.strip, row[width:])):
+            raise ValueError(
+                f"Expected at most {width} cells, as in the header, in line {number} of {path}. "
+                f"Received {len(row)}: {row}. Quote cells that hold the separator, and name every "
+                "column."
+            )
+    return Sheet(columns, {number: row[:width] for number, row in rows.items()})
+
+
+def read_sheet_columns(path: Path) -> list[str]:
+    """Return the columns that `read_sheet` would, but read no rows.
+
+    Raises:
+        ValueError: If it is not a CSV file.
+        OSError: If it cannot be read.
+    """
+    with _opened(path, "strict") as (lines, delimiter, _):
+        try:
+            return [
+                name.strip()
+                for name in next(csv.reader([lines.readline(_MOST_HEAD)], delimiter=delimiter))
+            ]
+        except csv.Error as error:
+            raise ValueError(f"Expected a csv in {path}. Its header is none: {error}.") from error
+
+
+def read_table(
+    path: Path, errors: str = "surrogateescape", *, named_rows: bool = False
+) -> pd.DataFrame:
+    """Return what `read_sheet` does as text, with lines as the index and "" for missing cells.
+
+    Of columns with one name, the first counts.
+    """
+    import pandas as pd
+
+    sheet = read_sheet(path, errors, named_rows=named_rows)
+    places = {name: place for place, name in reversed(list(enumerate(sheet.columns)))}
+    cells = {
+        name: [row[place] if place < len(row) else "" for row in sheet.rows.values()]
+        for name, place in sorted(places.items(), key=lambda item: item[1])
+    }
+    return pd.DataFrame(cells, index=list(sheet.rows), dtype=object)
+
+
+@contextmanager
+def _opened(path: Path, errors: str) -> Iterator[tuple[TextIO, str, int]]:
+    """Open a CSV file at its header: its lines, what separates cells, how many lines are before."""
+    with path.open(encoding=encoding_of(path), errors=errors, newline="") as lines:
+        named, before = None, 0
+        while head := lines.readline(_MOST_HEAD):
+            sign = head.rstrip("\r\n").strip('"').removeprefix("sep=")
+            if named is None and head.strip().strip('"').startswith("sep=") and sign in DELIMITERS:
+                named = sign
+            elif head.strip(_EMPTY):
+                break
+            before += 1
+        second = lines.readline(_MOST_HEAD)
+        lines.seek(0)
+        for _ in range(before):
+            lines.readline()
+        yield lines, named or _delimiter_of(head, second), before
+
+
+def _delimiter_of(head: str, second: str) -> str:
+    """Return what separates the cells of a header; if that is undecided, those of its first row."""
+
+    def cells(line: str, sign: str, strict: bool = True) -> int:
+        try:
+            return len(next(csv.reader([line], delimiter=sign, strict=strict), []))
+        except csv.Error:  # a quote ends before a character that separates nothing
+            return 0
+
+    counts = {
+        sign: (cells(head, sign), cells(second, sign), cells(head, sign, strict=False))
+        for sign in DELIMITERS
+    }
+    return max(DELIMITERS, key=counts.__getitem__)
 
 
 def _rows(reader: Any, path: Path) -> list[list[str]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from builder_tools.csv_files import read_any_csv
+from builder_tools.csv_files import read_sheet
 from builder_tools.emotions import own_word
 
 FOLDER = "folder"
@@ -99,8 +99,8 @@ def _persons_in_table(images: Sequence[str], path: Path) -> tuple[list[str], lis
     """Return the persons, and which images are neutral if the table has emotions."""
     if not path.is_file():
         raise FileNotFoundError(f"No table of persons at {str(path)!r}. Check the spelling.")
-    header, *rows = [[cell.strip() for cell in row] for row in read_any_csv(path)] or [[]]
-    header = [cell.lower() for cell in header]
+    sheet = read_sheet(path)
+    header = [cell.lower() for cell in sheet.columns]
     names = next((column for column in NAME_COLUMNS if column in header), None)
     if names is None or "person" not in header:
         raise ValueError(
@@ -108,9 +108,8 @@ def _persons_in_table(images: Sequence[str], path: Path) -> tuple[list[str], lis
             f"Received: {header}."
         )
     entries: dict[str, dict[str, str]] = {}
-    for number, row in enumerate(rows, start=2):
-        if not any(row):
-            continue
+    for number, row in sheet.rows.items():
+        row = [cell.strip() for cell in row]
         if len(row) != len(header):
             raise ValueError(
                 f"Expected {len(header)} cells in {path}, line {number}. Received: {len(row)}."

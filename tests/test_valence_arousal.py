@@ -307,7 +307,7 @@ def test_wrong_labels_are_not_written_or_read(toy, tmp_path):
         head + "a,,train,happy,0.9,0.9\n": "row 2",
         head + "a,,train,happy,,0.9\n": "row 2",
         head + "a,,train,happy,x,0.9\n": "row 2",
-        "": "Expected a csv",
+        "": "Expected the columns",
     }.items():
         path.write_text(text)
         with pytest.raises(ValueError, match=message):

@@ -6,7 +6,12 @@ from toy_study import votes
 
 from builder_tools.datasets.sampling import stratified_sample
 from builder_tools.emotions import FERPLUS_VOTE_COLUMNS
-from builder_tools.valence_arousal import AnchorLabeller, vote_entropy, vote_weighted_anchors
+from builder_tools.valence_arousal import (
+    AnchorLabeller,
+    read_labels,
+    vote_entropy,
+    vote_weighted_anchors,
+)
 from builder_tools.valence_arousal.labeller import class_means
 from builder_tools.valence_arousal.orientation import clip_to_disc, fit_orientation, staged_shift
 from builder_tools.valence_arousal.reducers import (
@@ -125,3 +130,20 @@ def test_entropy_of_votes_by_hand():
     counted = np.array([votes(happiness=10), votes(happiness=5, surprise=5), votes(NF=10)])
     assert vote_entropy(counted) == pytest.approx([0, 1, 0])
     assert len(FERPLUS_VOTE_COLUMNS) == counted.shape[1]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", ";\r\n"])
+def test_labels_that_a_spreadsheet_wrote_are_read(encoding, ending, tmp_path):
+    """A German or Russian one: semicolons, and commas in numbers."""
+    lines = [
+        "name;path;split;emotion;valence;arousal",
+        "a.png;a.png;train;happy;0,5;-0,25",
+        ";;;;;",
+    ]
+    (tmp_path / "labels.csv").write_text(ending.join(lines), encoding=encoding, newline="")
+    rows = read_labels(tmp_path / "labels.csv")
+    assert rows.to_dict("records") == [
+        {"name": "a.png", "path": "a.png", "split": "train", "emotion": "happy"}
+        | {"valence": 0.5, "arousal": -0.25}
+    ]

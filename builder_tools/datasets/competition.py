@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from builder_tools.csv_files import read_table
 from builder_tools.datasets.duplicates import duplicate_groups
 from builder_tools.datasets.splits import with_splits
 from builder_tools.datasets.table import ImageTable, table_of_files
 from builder_tools.emotions import NINE_EMOTIONS
-from builder_tools.fields import encoding_of
 from builder_tools.media import list_images
 
 TRAIN_CSV, SAMPLE_CSV, TEST_FOLDER = "train.csv", "sample_submission.csv", "test_kaggle"
@@ -98,28 +98,20 @@ def competition_test(root: str | Path) -> list[Path]:
 
 
 def _read_csv(file: Path, wanted: tuple[str, ...]) -> pd.DataFrame:
-    """Read a csv as strings ("" if empty), keeping blank lines so that rows match lines."""
+    """Read a csv as strings ("" if empty), with rows numbered as in an editor."""
     if not file.is_file():
         raise FileNotFoundError(
             f"Expected {file.name} in {str(file.parent)!r}. It is not there. "
             "See data/README.md for how to get the competition's data."
         )
-    try:
-        options = {
-            "keep_default_na": False,
-            "skip_blank_lines": False,
-            "encoding": encoding_of(file),
-        }
-        rows = pd.read_csv(file, dtype=str, **options)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"Expected a csv with the columns {wanted}: {file}. {error}.") from error
+    rows = read_table(file, "strict")
     missing = [column for column in wanted if column not in rows]
     if missing or rows.empty:
         raise ValueError(
             f"Expected rows with the columns {list(wanted)} in {file}. Received: {len(rows)} "
             f"rows with the columns {list(rows)}."
         )
-    return rows.fillna("")
+    return rows
 
 
 def _check_rows(file: Path, rows: pd.DataFrame, bad: object, expected: str) -> None:
@@ -128,11 +120,12 @@ def _check_rows(file: Path, rows: pd.DataFrame, bad: object, expected: str) -> N
 
 
 def _message(file: Path, rows: pd.DataFrame, bad: object, expected: str) -> str:
-    """Return a message saying what is wrong in which rows; row 1 is the header."""
-    wrong = [number for number, is_bad in enumerate(bad) if is_bad]
+    """Return a message saying what is wrong in which rows."""
+    wrong = [place for place, is_bad in enumerate(bad) if is_bad]
     columns = [column for column in ("image_path", "emotion") if column in rows]
     shown = "; ".join(
-        f"row {number + 2}: {', '.join(rows.loc[number, columns])!r}" for number in wrong[:_SHOWN]
+        f"row {rows.index[place]}: {', '.join(rows.iloc[place][columns])!r}"
+        for place in wrong[:_SHOWN]
     )
     more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
     return f"Expected {expected} in each row of {file}. Received: {shown}{more}."

@@ -6,7 +6,6 @@ FER2013 (`emotion,pixels,Usage`, emotions 0...6) is also supported.
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -16,13 +15,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from builder_tools.csv_files import DELIMITERS
+from builder_tools.csv_files import read_sheet_columns, read_table
 from builder_tools.datasets.class_folders import SPLIT_OF_FOLDER, split_word
 from builder_tools.datasets.class_words import as_written, class_of, say_classes
 from builder_tools.datasets.ferplus import parse_pixels
 from builder_tools.datasets.table import IMAGE_COLUMNS, ImageTable, table_of_files
 from builder_tools.emotions import FER2013_TO_EMOTION, NINE_EMOTIONS, EmotionSet
-from builder_tools.fields import encoding_of
 from builder_tools.media import IMAGE_SUFFIXES, find_images
 
 COLUMN_NAMES = {
@@ -38,7 +36,7 @@ COLUMN_NAMES = {
 PIXELS = "pixels"
 TABLE_SUFFIXES = (".csv", ".tsv")
 NO_TABLES = frozenset({"manifest.csv", "sample_submission.csv", "submission.csv"})
-_SHOWN, _MOST_HEAD = 5, 65536
+_SHOWN = 5
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +171,7 @@ def _tables_in(folder: Path) -> Iterator[tuple[Path, pd.DataFrame]]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in TABLE_SUFFIXES and path.name.casefold() not in NO_TABLES:
             with suppress(ValueError, OSError):
-                yield path, _head(path)
+                yield path, pd.DataFrame(columns=read_sheet_columns(path))
 
 
 def _with(images: ImageTable, columns: Mapping[str, pd.Series]) -> ImageTable:
@@ -182,53 +180,14 @@ def _with(images: ImageTable, columns: Mapping[str, pd.Series]) -> ImageTable:
     return replace(images, table=images.table.assign(**more))
 
 
-def _head(file: Path) -> pd.DataFrame:
-    """Return the columns of a table, without its rows."""
-    separator, before = _layout(file)
-    with file.open(encoding=encoding_of(file), newline="") as lines:
-        head = [lines.readline(_MOST_HEAD) for _ in range(before + 1)][-1]
-    return pd.DataFrame(columns=[n.strip() for n in next(csv.reader([head], delimiter=separator))])
-
-
 def _read(file: Path) -> pd.DataFrame:
     """Return the rows of a table as text, "" if empty, numbered as in an editor."""
     if not file.is_file():
         raise FileNotFoundError(f"Expected a table of labels. Nothing is at {str(file)!r}.")
-    separator, before = _layout(file)
-    options = {"sep": separator, "skiprows": before, "encoding": encoding_of(file)}
-    try:
-        rows = pd.read_csv(
-            file, dtype=str, keep_default_na=False, skip_blank_lines=False, **options
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        said = str(error).strip().removesuffix(".")
-        raise ValueError(f"Expected a csv in UTF-8 or UTF-16: {file}. {said}.") from error
-    rows, names, more = rows.fillna(""), rows.columns, rows.index.nlevels
-    if not isinstance(rows.index, pd.RangeIndex) and (rows.iloc[:, -more:] == "").all(axis=None):
-        # Rows end in more separators than the header: pandas took their first cells for names.
-        whole = rows.reset_index(allow_duplicates=True).iloc[:, : len(names)].fillna("")
-        rows = whole.set_axis(names, axis=1)
-    rows = rows.set_axis(range(before + 2, before + 2 + len(rows)))
-    rows = rows[(rows != "").any(axis=1)]
+    rows = read_table(file, "strict", named_rows=True)
     if rows.empty:
         raise ValueError(f"Expected a row for each image in {file}. Received: none.")
-    return rows.rename(columns=lambda name: str(name).strip())
-
-
-def _layout(file: Path) -> tuple[str, int]:
-    """Return what separates the cells of a table, and how many lines are before its header.
-
-    These are empty, or a spreadsheet's `sep=;`, which names the separator.
-    """
-    with file.open(encoding=encoding_of(file), newline="", errors="replace") as lines:
-        before = 0
-        while (head := lines.readline(_MOST_HEAD)) and not head.strip():
-            before += 1
-        named = head.rstrip("\r\n").strip('"')
-    if named in [f"sep={sign}" for sign in DELIMITERS]:
-        return named.removeprefix("sep="), before + 1
-    cells = {sign: next(csv.reader([head], delimiter=sign), []) for sign in DELIMITERS}
-    return max(DELIMITERS, key=lambda sign: len(cells[sign])), before
+    return rows
 
 
 def _columns_of(rows: pd.DataFrame, asked: Mapping[str, str], file: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from builder_tools.csv_files import name_as_text, read_any_csv
+from builder_tools.csv_files import name_as_text, read_sheet
 from builder_tools.media.pipes import refuse_pipe
 from builder_tools.media.sound_samples import has_sound
 from builder_tools.timeline.archived import VIDEO, archived_files, is_archive
@@ -139,12 +139,10 @@ def read_offsets(path: Path) -> dict[str, float]:
         ValueError: If it lacks a column, a cell is not a number or a viewer is repeated; says
             where.
     """
-    header, *rows = read_any_csv(path) or [[]]
-    columns = [name.strip().casefold() for name in header]
+    sheet = read_sheet(path)
+    columns = [name.casefold() for name in sheet.columns]
     offsets: dict[str, float] = {}
-    for number, row in enumerate(rows, start=2):
-        if not any(cell.strip() for cell in row):
-            continue
+    for number, row in sheet.rows.items():
         cells = dict(zip(columns, row, strict=False))
         try:
             viewer = name_as_text(cells["viewer"].strip())

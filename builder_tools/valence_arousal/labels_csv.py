@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from builder_tools.csv_files import any_name_in_tables, write_table
+from builder_tools.csv_files import any_name_in_tables, read_table, write_table
 from builder_tools.datasets.table import ImageTable
 from builder_tools.media.partial import replacing
 
@@ -48,7 +48,7 @@ def write_labels(path: str | Path, table: ImageTable, labels: np.ndarray) -> Pat
 
 @any_name_in_tables()
 def read_labels(path: str | Path) -> pd.DataFrame:
-    """Read and check labels written by `write_labels`.
+    """Read and check labels written by `write_labels`, and perhaps by a spreadsheet since.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -58,28 +58,21 @@ def read_labels(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected a csv of labels. Nothing is at {str(path)!r}.")
-    try:
-        rows = pd.read_csv(
-            path,
-            dtype={c: str for c in COLUMNS[:4]},
-            keep_default_na=False,
-            encoding_errors="surrogateescape",
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"Expected a csv of labels in {path}. {error}.") from error
+    rows = read_table(path)
     missing = [name for name in COLUMNS if name not in rows]
     if missing:
         raise ValueError(f"Expected the columns {list(COLUMNS)} in {path}. Missing: {missing}.")
-    places = rows[["valence", "arousal"]].apply(pd.to_numeric, errors="coerce")
+    cells = rows[["valence", "arousal"]].map(lambda cell: cell.strip().replace(",", "."))
+    places = cells.apply(pd.to_numeric, errors="coerce")
     outside = ~(np.hypot(places["valence"], places["arousal"]) <= 1 + 10.0**-DECIMALS)
     wrong = outside | rows["name"].duplicated()
     if wrong.any():
         number = int(np.flatnonzero(wrong)[0])
         raise ValueError(
             f"Expected unique names and places in the unit disc in {path}. "
-            f"Received in row {number + 2}: {rows.iloc[number].to_dict()}."
+            f"Received in row {rows.index[number]}: {rows.iloc[number].to_dict()}."
         )
-    return rows.assign(**places)[list(COLUMNS)]
+    return rows.assign(**places)[list(COLUMNS)].reset_index(drop=True)
 
 
 def labels_by_name(labels: pd.DataFrame, table: ImageTable) -> np.ndarray:

@@ -123,3 +123,22 @@ def test_a_damaged_record_of_a_runs_data_is_named(tmp_path):
     (tmp_path / "run/data.json").write_text(json.dumps({"class_counts": 3}))
     with pytest.raises(ValueError, match=r"run/data\.json to tell the emotions of a run"):
         mean_answers([str(tmp_path / "run/last.keras")], [1.0], FACES, LEARNT)
+
+
+@pytest.mark.parametrize("weights", ["saved_models/first/model.keras", "runs/first/last.keras"])
+def test_what_a_run_began_from_is_in_its_card_also_if_it_is_gone_since(weights):
+    """As on another machine, where `train --train-only` is completed from the run's folder."""
+    first = ModelCard.read(Path("saved_models/first")).training
+    asked = ["--name", "later", "--weights", weights]
+    assert train("faces", *asked, "--train-only") == 0
+    away = Path(weights).parent.rename("away")
+    try:
+        assert train("faces", *asked) == 0
+        later = ModelCard.read(Path("saved_models/later")).training
+    finally:
+        away.rename(Path(weights).parent)
+        shutil.rmtree("runs/later")
+        shutil.rmtree("saved_models/later", ignore_errors=True)
+    assert later["config"]["weights"] == f"first/{Path(weights).name}"
+    assert later["begun_from"]["config"] == first["config"]
+    assert later["begun_from"]["teaching"] == first["teaching"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from builder_tools.datasets.identity import data_sha256
 from builder_tools.datasets.table import SPLITS, ImageTable
 from builder_tools.fields import check_keys, read_json_object
 from builder_tools.machine import hardware
+from builder_tools.media import replacing
 from builder_tools.release.run_data import CONFIG_FILE, card_beside
 from builder_tools.release.teachers import reservations, teaching_in
 
 HISTORY_FILE = "history.csv"
+ORIGIN_FILE = "begun_from.json"
+"""File in a run's folder that records what it started from; earlier runs lack it."""
 
 
 def data_record(table: ImageTable, data: str) -> dict[str, Any]:
@@ -61,15 +65,33 @@ def run_record(folder: str | Path) -> dict[str, Any]:
     weights = Path(str(config.get("weights") or ""))
     if not weights.suffix:
         return record
-    card = card_beside(weights)
-    if is_run(weights):
-        record["begun_from"] = run_record(weights.parent)
-    elif card is not None and "config" in card.training:
-        record["begun_from"] = dict(card.training)
+    noted = folder / ORIGIN_FILE
+    origin = read_json_object(noted) if noted.is_file() else _origin_of(weights)
+    if origin:
+        record["begun_from"] = origin
     # The card names the file and its run or model: where they are is nobody's business.
-    owner = f"{weights.parent.name}/" if "begun_from" in record else ""
+    owner = f"{weights.parent.name}/" if origin else ""
     record["config"] = {**config, "weights": f"{owner}{weights.name}"}
     return record
+
+
+def note_origin(run_folder: str | Path, weights: str | Path) -> None:
+    """Write down the run or model that a run starts from, which may be gone when it ends.
+
+    Args:
+        run_folder: Folder of the run.
+        weights: The file of weights that it starts from.
+    """
+    with replacing(Path(run_folder) / ORIGIN_FILE) as partial:
+        partial.write_text(json.dumps(_origin_of(Path(weights)), indent=2), encoding="utf-8")
+
+
+def _origin_of(weights: Path) -> dict[str, Any]:
+    """Return the record of the run or model that a file of weights belongs to; {} if of none."""
+    if is_run(weights):
+        return run_record(weights.parent)
+    card = card_beside(weights)
+    return dict(card.training) if card is not None and "config" in card.training else {}
 
 
 def is_run(network: Path) -> bool:

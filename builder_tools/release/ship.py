@@ -31,7 +31,7 @@ from builder_tools.release.run_data import (
     expect_emotions,
     note_data,
 )
-from builder_tools.release.run_record import data_record, run_record
+from builder_tools.release.run_record import data_record, note_origin, run_record
 from builder_tools.release.targets import (
     TEMPERATURES,
     Teaching,
@@ -138,6 +138,8 @@ def train_on_table(
     Path(run_folder).mkdir(parents=True, exist_ok=True)
     with replacing(Path(run_folder) / TEACHING_FILE) as partial:
         partial.write_text(json.dumps(taught, indent=2), encoding="utf-8")
+    if weights.suffix and not _has_begun(run_folder):
+        note_origin(run_folder, weights)
     record = data_record(table, data)
     note_data(Path(run_folder), record)
     size_px = train_part.images.shape[1]

@@ -76,6 +76,7 @@ def test_a_replaced_file_teaches_nobody(model, file):
     if match:
         uses += [
             lambda: mean_teacher([str(model)], [1.0], NAMES, 48),
+            lambda: mean_teacher([str(model / file)], [1.0], NAMES, 48),
             lambda: network_vectors(model),
         ]
     else:

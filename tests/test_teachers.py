@@ -29,6 +29,7 @@ from builder_tools.release.run_record import (  # noqa: E402
     origins_of,
     reservations_of,
     run_record,
+    teaching_of,
 )
 from builder_tools.release.teachers import mean_teacher, reservations  # noqa: E402
 from builder_tools.release.words import card_words  # noqa: E402
@@ -244,6 +245,32 @@ def test_what_is_not_known_of_a_teacher_is_said_of_its_pupils_pupils():
     assert reservations({"teachers": ["fast (000000000000)"]}) == []
     assert reservations(taught) == reservations(later) == [word]
     assert card_words(True, reservations=[word])["limits"].endswith(word)
+
+
+def test_teachers_tell_what_those_they_are_made_of_were_taught(tmp_path):
+    """A mean of models, and one that began from another: their pupils' cards said nothing."""
+    word = EXPRESSION_NETWORKS["face_expression"].reservation
+    taught = {"teaching": {"teachers": ["face_expression (9a9840f2cf1f)"]}}
+    begun = {"teaching": {}, "config": {"weights": "run/last.keras"}, "begun_from": taught}
+    for number, training in enumerate(
+        (
+            {"members": [{"name": "one", "teaching": {}}, {"name": "other", **taught}]},
+            {"members": [{"name": "one", **begun}]},
+            begun,
+            {"config": {"weights": None}, **taught},
+        )
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        files = {"model.onnx": "0" * 64, "model.keras": "1" * 64}
+        names = NINE_EMOTIONS.names
+        write_card(
+            folder,
+            ModelCard("mean", "model.onnx", names, 48, "", training=training, sha256=files),
+        )
+        found = {"teachers": ["mean (1)"], "taught_by": {"mean (1)": teaching_of(str(folder))}}
+        assert reservations(found) == [word]
+    assert reservations(teaching_of(str(folder / "model.keras"))) == [word]
 
 
 def test_what_a_run_began_from_is_in_its_record(tmp_path):

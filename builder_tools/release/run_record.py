@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from builder_tools.cards import ModelCard, find_model
 from builder_tools.datasets.identity import data_sha256
 from builder_tools.datasets.table import SPLITS, ImageTable
 from builder_tools.fields import check_keys, read_json_object
@@ -92,6 +93,39 @@ def _origin_of(weights: Path) -> dict[str, Any]:
         return run_record(weights.parent)
     card = card_beside(weights)
     return dict(card.training) if card is not None and "config" in card.training else {}
+
+
+def teaching_of(name: str) -> dict[str, Any]:
+    """Return what a teacher was itself taught, from its run or card; {} if neither says so.
+
+    What the members of a mean were taught, and the run or model that it began from, is in
+    `taught_by`, beside what its teachers were.
+
+    Args:
+        name: As in `mean_answers`.
+    """
+    from builder_tools.networks.teachers import EXPRESSION_NETWORKS
+
+    if name in EXPRESSION_NETWORKS:
+        return {}
+    if not name.endswith(".keras"):
+        return _teaching_in(ModelCard.read(find_model(name)).training)
+    network = Path(name)
+    return _teaching_in(_origin_of(network) or {"teaching": teaching_in(network.parent)})
+
+
+def _teaching_in(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the network of a record was taught, and those that it was made of."""
+    teaching = dict(record.get("teaching", {}))
+    earlier = {
+        f"{member.get('name', place)} ({str(member.get('sha256'))[:12]})": member
+        for place, member in enumerate(record.get("members", ()))
+    }
+    if "begun_from" in record:
+        earlier[record["config"]["weights"]] = record["begun_from"]
+    found = {name: taught for name, run in earlier.items() if (taught := _teaching_in(run))}
+    taught_by = {**teaching.get("taught_by", {}), **found}
+    return teaching | ({"taught_by": taught_by} if taught_by else {})
 
 
 def is_run(network: Path) -> bool:

@@ -242,6 +242,7 @@ def _taught(run_folder: Path, teaching: Teaching) -> dict[str, Any]:
     taught = json.loads(json.dumps(teaching.to_dict()))
     earlier = teaching_in(run_folder)
     changed = {name for name in {**earlier, **taught} if earlier.get(name) != taught.get(name)}
+    changed.discard("taught_by")  # follows from the teachers, whose files have hashes
     if TEMPERATURES not in earlier:
         changed.discard(TEMPERATURES)
     if earlier and changed and _has_begun(run_folder):

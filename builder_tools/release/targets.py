@@ -16,13 +16,13 @@ from builder_tools.evaluation import PROTOCOLS
 from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.fields import check_types, is_number
 from builder_tools.media import resize_stack
+from builder_tools.release.run_record import teaching_of
 from builder_tools.release.teachers import (
     KERAS_FILE,
     mean_answers,
     mean_teacher,
     teacher_record,
     teacher_temperature,
-    teaching_of,
 )
 
 if TYPE_CHECKING:

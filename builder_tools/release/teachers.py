@@ -21,7 +21,7 @@ from builder_tools.decisions import LEAST_PROBABILITY
 from builder_tools.fields import read_json_object
 from builder_tools.media import replacing, resize_faces
 from builder_tools.media.partial import kept_array
-from builder_tools.release.run_data import emotions_of, expect_emotions_alone
+from builder_tools.release.run_data import card_beside, emotions_of, expect_emotions_alone
 
 if TYPE_CHECKING:
     import keras
@@ -136,14 +136,6 @@ def teacher_temperature(name: str) -> float:
     """Return the temperature that a teacher answers at: that of its card, 1 without one."""
     card = _card_of(name)
     return 1.0 if card is None else card.temperature
-
-
-def teaching_of(name: str) -> dict:
-    """Return what a teacher was itself taught, from its run or card; {} if neither says so."""
-    if name.endswith(".keras"):
-        return teaching_in(Path(name).parent)
-    card = _card_of(name)
-    return {} if card is None else dict(card.training.get("teaching", {}))
 
 
 def teaching_in(folder: Path) -> dict:
@@ -267,6 +259,8 @@ def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
     if card is None:
         path, inside = Path(name), trained_size_px(Path(name))
         own = emotions_of(path) or tuple(emotions)
+        if (beside := card_beside(path)) is not None:
+            verify_files(path.parent, beside, [path.name])
     else:
         path = _verified(find_model(name), card, KERAS_FILE)
         own, inside = card.emotions, card.input_size

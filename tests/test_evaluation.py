@@ -215,6 +215,16 @@ def test_labels_that_are_none_are_refused(labels):
             paired_gains(*map(np.array, triple), 2)
 
 
+def test_labels_may_be_numbers_in_a_column_of_objects():
+    """They were refused: "Expected labels 0...1, whole numbers. Received: [0, 1, 1]"."""
+    labels, plain = pd.Series([0, 1, 1], dtype=object), [0, 1, 1]
+    assert paired_gains(labels, plain, plain, 2) == paired_gains(plain, plain, plain, 2)
+    probabilities = np.eye(2)[plain]
+    assert evaluate(labels, probabilities, PAIR).accuracy.value == 1
+    with pytest.raises(ValueError, match=r"whole numbers\. Received: \['0', 1\]"):
+        evaluate(np.array(["0", 1], object), np.eye(2), PAIR)
+
+
 def test_calibration_error_worked_by_hand():
     """Two bins: sure 0.6 right 1 of 2; sure 0.9 right 2 of 2. (2 * 0.1 + 2 * 0.1) / 4 = 0.1."""
     sure = np.array([0.6, 0.6, 0.9, 0.9])

@@ -180,6 +180,7 @@ BOX = Box(0, 0, 9, 9)
         (Face(BOX, float("nan")), "score=nan"),
         (Face(BOX, None), "score=None"),
         (Face(BOX, "0.9"), "score='0.9'"),
+        (Face(BOX, np.zeros(2)), r"score=array\(\[0"),
         (Face(BOX, 0.9, np.zeros(10)), r"keypoints of shape \(10,\)"),
         (Face(BOX, 0.9, np.full((5, 2), np.nan)), "keypoints that are no finite numbers"),
         (Face(BOX, 0.9, turned_deg=45), "turned_deg=45"),
@@ -203,6 +204,22 @@ def test_scores_are_clipped_and_eyes_may_be_a_list():
     faces = inference.run(made_image(1)).faces
     assert [face.face.score for face in faces] == [1, 0]
     assert faces[0].face.roll_deg == pytest.approx(45)
+
+
+class Tensor:
+    """One number, as PyTorch gives it."""
+
+    def item(self):
+        return 0.75
+
+
+@pytest.mark.parametrize("score", [Tensor(), np.array(0.75), np.float16(0.75)])
+def test_a_score_may_be_a_number_of_any_kind(score):
+    """Boxes were taken as tensors, and scores refused as none of 0...1."""
+    detector = FakeDetector()
+    detector.detect = lambda image: [Face(BOX, score)]
+    inference = Inference(FakeModel(), detector, show_state_mode="none")
+    assert inference.run(made_image(1)).faces[0].to_dict()["detection_score"] == 0.75
 
 
 def test_detectors_made_here_are_closed_here(astronaut, monkeypatch):

@@ -69,6 +69,18 @@ class FramesWider(FakeDetector):
 FramesWider.__name__ = FakeDetector.__name__  # the same class, after its code was changed
 
 
+def test_the_rows_of_another_numpy_setting_are_not_taken(folder, tmp_path):
+    """Settings of NumPy were left out of what tells runs apart, except float64."""
+    detectors = [FakeDetector(), FakeDetector()]
+    for detector, least in zip(detectors, (0.5, 0.9), strict=True):
+        detector.min_score = np.float32(least)
+    with pytest.raises(RuntimeError, match="the model broke"):
+        submit(folder, tmp_path / "s.csv", breaks_after(8), batch_size=4, detector=detectors[0])
+    with pytest.raises(ValueError, match=r"interrupted run of the same.*--restart"):
+        submit(folder, tmp_path / "s.csv", detector=detectors[1])
+    assert len(submit(folder, tmp_path / "s.csv", detector=detectors[0])) == 40
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Real
-from typing import ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import cv2
 import numpy as np
@@ -91,12 +91,18 @@ def faces_found(detector: FaceDetector, image_rgb: np.ndarray) -> Sequence[Face]
         raise TypeError(f"{whose} a list of Face, [] where it finds none. Received: {received}.")
     if isinstance(detector, BaseDetector):
         return found
+    found = [replace(face, score=_plain(face.score)) for face in found]
     for fault in filter(None, map(_fault_of, found)):
         raise TypeError(
             f"{whose} faces with a Box, a score of 0...1, turned_deg of 0, 90, 180 or 270, and "
             f"keypoints (k, 2) or None. Received: {fault}."
         )
     return in_image(map(_in_form, found), image_rgb)
+
+
+def _plain(score: Any) -> Any:
+    """Return the number of an array or a tensor that holds only one; anything else as it is."""
+    return score.item() if hasattr(score, "item") and np.ndim(score) == 0 else score
 
 
 def _fault_of(face: Face) -> str:

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from numbers import Real
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -53,7 +54,8 @@ class DetectorPool:
         """Return the type of detector, its simple settings and, of a user's own, its framing."""
         if self.given is None:
             return {"name": self.name, **self.options}
-        plain = {k: v for k, v in vars(self.given).items() if isinstance(v, str | int | float)}
+        simple = str | Real | np.bool_
+        plain = {k: v for k, v in vars(self.given).items() if isinstance(v, simple)}
         framing = {k: getattr(self.given, k) for k in ("crop_scale", "crop_shift_y")}
         return {"name": type(self.given).__name__, **framing, **plain}
 

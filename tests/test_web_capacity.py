@@ -147,7 +147,7 @@ def test_a_full_server_takes_small_files_and_no_large_ones(make_client):
         assert (answer.status_code, answer.json()["error"]) == (503, "full"), path
         assert int(answer.headers["retry-after"]) > 0
     small = client.post("/en/video", content=b"x")
-    assert small.status_code == 200 and "no video" in small.json()["html"]
+    assert small.status_code == 200 and "not a video" in small.json()["html"]
 
 
 def test_a_zip_is_unpacked_only_where_there_is_room_for_its_images(make_client):

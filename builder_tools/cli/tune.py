@@ -178,6 +178,7 @@ def _row(options: argparse.Namespace, result, faces: int) -> dict:
 
 def _prepared(options: argparse.Namespace):
     """Return the hypermodel, the training faces and the validation faces."""
+    from builder_tools.networks import check_network
     from builder_tools.release import load_data
     from builder_tools.training.samples import table_samples, thinned
     from builder_tools.tuning import EmotionHyperModel, SearchSpace
@@ -203,7 +204,8 @@ def _prepared(options: argparse.Namespace):
         feature_copies=options.cache_features,
         seed=options.seed,
     )
-    make()  # refuses what no trial could use before the data are read
+    # What no trial could use is refused before the data are read.
+    check_network(make().network, weights=options.weights)
     table = load_data(options.data, options.source, **reading_options(options))
     if options.faces:
         table = thinned(table, "train", options.faces, seed=options.seed)

@@ -14,7 +14,13 @@ import pandas as pd
 
 from builder_tools import training
 from builder_tools.fields import check_positive, is_whole_in
-from builder_tools.networks import NETWORKS, build_network, check_network, set_trainable
+from builder_tools.networks import (
+    NETWORKS,
+    PRETRAINED,
+    build_network,
+    check_network,
+    set_trainable,
+)
 from builder_tools.training import (
     Samples,
     Stage,
@@ -58,7 +64,6 @@ class EmotionHyperModel(keras_tuner.HyperModel):
             starts again, and no time is spent on checkpoints (see `train`).
 
     Raises:
-        FileNotFoundError: If the file of weights does not exist.
         ValueError: If the network is unknown, or another argument is invalid.
     """
 
@@ -90,7 +95,9 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         if not isinstance(weights, str | Path | None):
             raise ValueError(f"Expected weights as 'pretrained', a file, or None: {weights!r}.")
         check_positive(size=size)
-        check_network(network, () if size is None else (size,), weights)
+        # A file of weights may still be made before the first trial.
+        published = weights if weights == PRETRAINED else None
+        check_network(network, () if size is None else (size,), published)
         super().__init__(name=network)
         self.network, self.num_classes = network, num_classes
         self.space = space or SearchSpace()

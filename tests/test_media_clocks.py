@@ -14,7 +14,7 @@ from made_videos import number_in, numbered_image
 from odd_videos import encode, read, record
 from PIL import Image
 
-from builder_tools.media import VideoReader, VideoWriter
+from builder_tools.media import VideoReader, VideoWriter, restarts
 from builder_tools.media.clips import ClipReader
 from builder_tools.media.sound_samples import sound_blocks
 from builder_tools.timeline.cuts import Cut, write_ffconcat
@@ -226,6 +226,66 @@ def test_times_of_decoding_that_were_copied_to_another_container(tmp_path, suffi
     with ClipReader(copy) as clip:
         shown = [number_in(image) for image in clip.images_at([number / 25 for number in (80, 81)])]
     assert shown == [80, 81]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_two_images_of_one_time_leave_the_others_their_own(tmp_path, suffix):
+    """As phones write at a variable rate; the second cannot be told from the first."""
+    times = np.cumsum([40, 25, 110, 15, 90] * 8)
+    images = [numbered_image(number) for number in range(40)]
+    film = encode(tmp_path / "film.mp4", images, times=times.tolist())
+    copy = tmp_path / f"copy{suffix}"
+    with av.open(str(film)) as source, av.open(str(copy), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        packets = [packet for packet in source.demux(video=0) if packet.size]
+        shown = sorted(packet.pts for packet in packets)
+        for packet in packets:
+            packet.pts = shown[2] if packet.pts == shown[3] else packet.pts
+            packet.stream = stream
+            output.mux(packet)
+    _, frames = read(copy)
+    seen = {number_in(frame.image): frame.time_s for frame in frames}
+    others = [number for number in range(40) if number != 3]
+    told_s = [(times[number] - times[0]) / 1000 for number in others]
+    assert np.allclose([seen[number] for number in others], told_s, atol=0.002)
+
+
+def test_a_transport_stream_is_searched_for_restarts_once(tmp_path, monkeypatch):
+    """Not for each section: an hour of it is gigabytes."""
+    searched = []
+    packets = restarts._packets
+    monkeypatch.setattr(restarts, "_packets", lambda *args: searched.append(0) or packets(*args))
+    film = numbered_film(tmp_path / "film.ts")
+    cut_trailer(film, [Cut(20 * number, 5) for number in range(4)], tmp_path / "trailer.mp4")
+    assert len(searched) == 1
+    film.write_bytes(film.read_bytes() * 2)
+    assert restarts.clock_shifts_s(film)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs a list of threads")
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_closing_ends_the_threads_of_a_section_s_decoder(tmp_path, suffix):
+    """A process forked later must not find them."""
+    film = numbered_film(tmp_path / f"film{suffix}", beep_at=None, b_frames=2)
+    threads = set(Path("/proc/self/task").iterdir())
+    clip = ClipReader(film)
+    for first in (2.0, 3.0, 1.0):
+        list(clip.images_at([first, first + 0.2]))
+    clip.close()
+    assert set(Path("/proc/self/task").iterdir()) <= threads
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+def test_a_section_after_one_that_was_left_early(tmp_path, suffix):
+    film = numbered_film(tmp_path / f"film{suffix}", beep_at=None, b_frames=2)
+    with ClipReader(film) as clip:
+        list(clip.images_at([1.0, 2.0]))
+        left = clip.images_at([2.0, 6.0, 8.0])
+        assert [number_in(next(left)) for _ in range(2)] == [50, 150]
+        shown = [number_in(image) for image in clip.images_at([3.0, 4.0])]
+        left.close()
+        assert shown == [75, 100]
+        assert [number_in(image) for image in clip.images_at([5.0])] == [125]
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".ts"])

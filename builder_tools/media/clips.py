@@ -48,6 +48,11 @@ class ClipReader(VideoReader):
         self._ahead: list[_Timed] = []
         self._decoded: Iterator[_Timed] = iter(())
 
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        self._ahead, self._decoded = [], iter(())  # they hold the decoder, and its threads
+        super().close()
+
     def images_at(self, times_s: Sequence[float]) -> Iterator[np.ndarray]:
         """Yield the image shown at each time.
 
@@ -67,28 +72,28 @@ class ClipReader(VideoReader):
         tolerance_s = _TOLERANCE_FRAMES / self.fps
         decoded = self._from(times_s[0] + tolerance_s)
         shown, following, image = None, next(decoded, None), None
-        try:
-            for time_s in times_s:
-                while following is not None and following[0] <= time_s + tolerance_s:
-                    shown, following, image = following, next(decoded, None), None
-                    if following is None:
-                        lasts_s = float((shown[1].duration or 0) * shown[1].time_base)
-                        self.ends_s = shown[0] + max(lasts_s, 1 / self.fps)
-                if shown is None:
-                    shown = following
-                if shown is None:
-                    raise ValueError(f"No image of {self._name!r} at {time_s:.3f} s.")
-                image = self._to_rgb(shown[1]) if image is None else image
-                yield image
-        finally:
+        for time_s in times_s:
+            while following is not None and following[0] <= time_s + tolerance_s:
+                shown, following, image = following, next(decoded, None), None
+                if following is None:
+                    lasts_s = float((shown[1].duration or 0) * shown[1].time_base)
+                    self.ends_s = shown[0] + max(lasts_s, 1 / self.fps)
+            if shown is None:
+                shown = following
+            if shown is None:
+                raise ValueError(f"No image of {self._name!r} at {time_s:.3f} s.")
+            image = self._to_rgb(shown[1]) if image is None else image
+            yield image
+        if not self._can_seek:
             self._ahead = [one for one in (shown, following) if one is not None]
             self._decoded = decoded
 
     def _from(self, time_s: float) -> Iterator[_Timed]:
         """Decode from an image at or before a time; seek earlier if that overshoots."""
         if not self._can_seek:
-            if self._ahead and self._ahead[0][0] <= time_s:
-                return itertools.chain(self._ahead, self._decoded)
+            ahead, self._ahead = self._ahead, []
+            if ahead and ahead[0][0] <= time_s:
+                return itertools.chain(ahead, self._decoded)
             return self._decoded_anew()
         for earlier_s in (0.0, _EARLIER_S):
             decoded = self._decoded_from(time_s - earlier_s)

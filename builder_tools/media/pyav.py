@@ -317,7 +317,7 @@ def shown_images(
     times_s = [image.time for image in first if image.time is not None]
     passed_s = [after - before for before, after in pairwise(times_s)]
     is_told = container.format.name not in _DECODING_TIMES
-    is_told = is_told and not any(-_OUT_OF_ORDER_S < passed <= 0 for passed in passed_s)
+    is_told = is_told and not any(-_OUT_OF_ORDER_S < passed < 0 for passed in passed_s)
     return _with_times(first, images, is_told), is_told
 
 

@@ -5,7 +5,9 @@ Images go on after a restart one step after the last; sound must be moved by as 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,11 +28,11 @@ CLOCK_RESTARTS_S = 1.0
 _DEFAULT_STEP_S = 0.04
 
 
-def clock_shifts_s(source: str | Path | Pipe) -> list[float]:
+def clock_shifts_s(source: str | Path | Pipe) -> tuple[float, ...]:
     """Return what to add to times after each restart, so that images go on where they were.
 
-    Reads all of a file of a format whose clock may restart, without decoding. Pipes and addresses
-    can be read only once: nothing is known of theirs.
+    Reads all of a file of a format whose clock may restart, without decoding, but only once for
+    all of its sections. Pipes and addresses can be read only once: nothing is known of theirs.
 
     Args:
         source: A file, pipe or address.
@@ -42,15 +44,22 @@ def clock_shifts_s(source: str | Path | Pipe) -> list[float]:
         FileNotFoundError, ValueError, OSError: As `VideoReader`.
     """
     if isinstance(source, Pipe) or "://" in str(source):
-        return []
-    with open_input(str(source)) as container:
+        return ()
+    found = os.stat(source)
+    return _shifts_s(os.path.abspath(source), found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _shifts_s(source: str, size: int, changed_ns: int) -> tuple[float, ...]:
+    """Return the shifts of a file while it has this size and time of change."""
+    with open_input(source) as container:
         may_restart = container.format.flags & import_av().format.Flags.ts_discont.value
         if not may_restart or not moving_streams(container):
-            return []
-        stream = video_stream_of(container, str(source))
+            return ()
+        stream = video_stream_of(container, source)
         step_s = float(1 / stream.average_rate) if stream.average_rate else _DEFAULT_STEP_S
         shifts_s, shift_s, end_s, before = list[float](), 0.0, None, None
-        for packet in _packets(container.demux(stream), str(source)):
+        for packet in _packets(container.demux(stream), source):
             if packet.pts is None or packet.dts is None:
                 continue
             time_s = float(packet.pts * packet.time_base)
@@ -58,7 +67,7 @@ def clock_shifts_s(source: str | Path | Pipe) -> list[float]:
                 shift_s = end_s - time_s
                 shifts_s.append(shift_s)
             before, end_s = packet.dts, max(end_s or 0.0, time_s + shift_s + step_s)
-    return shifts_s
+    return tuple(shifts_s)
 
 
 def restart_shift_s(shifts_s: Sequence[float], own_s: float) -> float:

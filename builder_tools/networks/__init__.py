@@ -14,12 +14,8 @@ from builder_tools.networks.normalisation import (
 from builder_tools.networks.registry import NETWORKS, build_network, check_network
 from builder_tools.networks.spec import PRETRAINED, NetworkSpec
 from builder_tools.networks.trainable import set_trainable
-from builder_tools.networks.weights import (
-    load_backbone_weights,
-    load_head_weights,
-    read_network,
-    trained_size_px,
-)
+from builder_tools.networks.trained_size import trained_size_px
+from builder_tools.networks.weights import load_backbone_weights, load_head_weights, read_network
 
 __all__ = [
     "NETWORKS",

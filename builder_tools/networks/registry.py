@@ -23,11 +23,7 @@ from builder_tools.networks import (
 from builder_tools.networks.families import IMAGENET
 from builder_tools.networks.head import Head, with_head
 from builder_tools.networks.spec import PRETRAINED, NetworkSpec
-from builder_tools.networks.weights import (
-    explained_offline,
-    load_backbone_weights,
-    reader_of,
-)
+from builder_tools.networks.weights import explained_offline, load_backbone_weights, reader_of
 
 PUBLISHED_PX = 224
 """Default side in pixels for networks with published weights: the size most were trained at."""

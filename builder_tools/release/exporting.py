@@ -103,14 +103,7 @@ def export_network(
         )
     table = load_data(data, source, **(reading or {}))
     learnt = data_of_run(network) if is_run(network) else None
-    names = tuple(emotions or (table.emotions if learnt is None else learnt["class_counts"]))
-    if model.output_shape[-1] != len(names):
-        raise ValueError(
-            f"Expected names for the {model.output_shape[-1]} outputs of {network}. Received: "
-            f"{list(names)}. Say them with --emotions in their order, or use the data it learnt."
-        )
-    if learnt is not None:
-        expect_emotions(network, names, "Leave the emotions out.")
+    names = _names_of(network, model, emotions, learnt, table)
     if int8 and names != tuple(table.emotions):
         raise ValueError(
             f"Expected data of {list(names)} with int8, whose accuracy on valid is compared. "
@@ -139,9 +132,26 @@ def export_network(
             origins=origins_of([training]),
         ),
     )
-    if not int8:
-        return export
-    folder = Path(folder)
+    return _quantized(export, Path(folder), table) if int8 else export
+
+
+def _names_of(
+    network: Path, model, emotions: Sequence[str] | None, learnt: Mapping | None, table: ImageTable
+) -> tuple[str, ...]:
+    """Return the classes of a network: as said, or those that its run learnt, or of the data."""
+    names = tuple(emotions or (table.emotions if learnt is None else learnt["class_counts"]))
+    if model.output_shape[-1] != len(names):
+        raise ValueError(
+            f"Expected names for the {model.output_shape[-1]} outputs of {network}. Received: "
+            f"{list(names)}. Say them with --emotions in their order, or use the data it learnt."
+        )
+    if learnt is not None:
+        expect_emotions(network, names, "Leave the emotions out.")
+    return names
+
+
+def _quantized(export: Export, folder: Path, table: ImageTable) -> Export:
+    """Return an export whose deployed file is of 8-bit integers, if its accuracy holds on valid."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".int8-") as place:
         found = quantize_where_it_holds(folder, Path(place), Predictions(folder, table))
         if found.folder != folder:

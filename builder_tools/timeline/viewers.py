@@ -139,16 +139,12 @@ def search(
         clip = None
     film_s = _film_length_s(film) if film else None
     out.mkdir(parents=True, exist_ok=True)
-    seats: dict[str, list[pd.DataFrame]] = {}
-    reports = []
+    seats, reports = dict[str, list[pd.DataFrame]](), []
     for viewer in viewers:
         table, problem = watch(viewer, inference, out / "timelines", progress)
         reports.append(report_of(viewer, table, problem))
         if table is not None:
-            needed = ["frame", "time_s", "track", "face_px"]
-            needed.append(measure_column(table, settings.signal.measure))
-            own = PersonRule.for_detector(viewer.detector) if rule and viewer.detector else rule
-            seats[viewer.name] = [seat[needed] for seat in viewers_in(table, own)]
+            seats[viewer.name] = _seats(table, viewer, rule, settings.signal.measure)
     if not seats:
         raise ValueError(reports[0].problem)
     offsets = find_offsets([viewer for viewer in viewers if viewer.name in seats], film)
@@ -171,15 +167,26 @@ def search(
     highlights = find_highlights(seen, duration_s, settings, from_s=from_s) if tables else []
     files = _write_tables(out, highlights, reports, seen, settings)
     files += _write_cuts(out, clip, highlights, 0.0 if film else reports[0].offset_s)
+    problems = _problems(reports) + _remarks(seen, highlights, (from_s, duration_s), settings)
+    return Found(highlights, reports, seen, duration_s, files, problems)
+
+
+def _seats(
+    table: pd.DataFrame, viewer: Viewer, rule: PersonRule | None, measure: str
+) -> list[pd.DataFrame]:
+    """Return the timeline of each person in a recording, with the columns that are needed."""
+    needed = ["frame", "time_s", "track", "face_px", measure_column(table, measure)]
+    own = PersonRule.for_detector(viewer.detector) if rule and viewer.detector else rule
+    return [seat[needed] for seat in viewers_in(table, own)]
+
+
+def _problems(reports: Sequence[ViewerReport]) -> list[str]:
+    """Say what befell recordings, each problem once, as thousands may have the same one."""
     befell: dict[str, list[str]] = {}
     for report in reports:
         if report.problem:
             befell.setdefault(report.problem, []).append(report.viewer)
-    problems = []
-    for problem, who in befell.items():  # thousands may have the same one
-        problems.append(f"{few_of(who)}: {problem}")
-    problems += _remarks(seen, highlights, (from_s, duration_s), settings)
-    return Found(highlights, reports, seen, duration_s, files, problems)
+    return [f"{few_of(who)}: {problem}" for problem, who in befell.items()]
 
 
 def _film_length_s(film: Path) -> float:

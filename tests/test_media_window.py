@@ -104,7 +104,7 @@ def test_the_image_is_shown_in_its_colours():
         from PIL import ImageGrab
         from builder_tools.media import Window
 
-        deadline_s, shown = time.monotonic() + 10, 0
+        deadline_s, shown = time.monotonic() + 40, 0
         with Window("faces") as window:
             while shown < 300 * 400 and time.monotonic() < deadline_s:
                 window.show(np.full((300, 400, 3), (250, 120, 10), np.uint8), wait_ms=50)

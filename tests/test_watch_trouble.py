@@ -232,15 +232,14 @@ def test_cameras_go_on_while_a_database_does_not_answer(tmp_path, monkeypatch):
     assert counted.visits == 2 and running.health()["database"] == "ok"
 
 
-def test_a_service_whose_database_never_answers_can_be_ended(tmp_path, face_film, monkeypatch):
-    monkeypatch.setattr(service, "CHECKPOINT_S", 0.1)
+def test_a_service_whose_database_never_answers_can_be_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(service, "ANSWER_S", 0.05)
     monkeypatch.setattr(service, "LAST_ANSWER_S", 0.2)
+    machine, database = Machine(monkeypatch, NOON), Database(str(tmp_path / "v.db"), BERLIN)
     answers = threading.Event()
     monkeypatch.setattr(Database, "write", lambda self, *what: answers.wait(20))
-    running = watch(Database(str(tmp_path / "v.db"), BERLIN), face_film)
     with pytest.raises(DatabaseError, match=r"One visit was not written.*has not answered for"):
-        running.run()
+        machine.watch(database, machine.passes(4, somebody=True))
     answers.set()
 
 

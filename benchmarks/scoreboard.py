@@ -125,7 +125,8 @@ def _figures(faces: LabelledFaces, probabilities: np.ndarray, emotions: EmotionS
     seven = np.array([FERPLUS_EIGHT.label(name) for name in FER2013_SEVEN])
     kept = np.isin(faces.labels, seven)
     labels = np.array([list(seven).index(label) for label in faces.labels[kept]])
-    recall = evaluate(labels, eight[kept][:, seven], FER2013_SEVEN).mean_recall
+    among_seven = restrict(eight[kept], FERPLUS_EIGHT, FER2013_SEVEN)
+    recall = evaluate(labels, among_seven, FER2013_SEVEN).mean_recall
     return {
         "accuracy": round(judged.accuracy.value, 4),
         "accuracy_low": round(judged.accuracy.low, 4),

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from builder_tools.decisions import apply_temperature
-from builder_tools.evaluation import fit_temperature, risk_coverage
+from builder_tools.emotions import EmotionSet
+from builder_tools.evaluation import (
+    evaluate,
+    expected_calibration_error,
+    fit_temperature,
+    reliability_bins,
+    risk_coverage,
+)
 
 
 def test_temperature_divides_the_logits():
@@ -46,3 +53,38 @@ def test_the_largest_share_that_is_right_often_enough():
     assert coverage == pytest.approx(0.63)  # 60 / 63 = 0.952, 60 / 64 = 0.9375
     assert threshold == pytest.approx(sure[62])
     assert curve.at_accuracy(0.8) == (pytest.approx(sure[-1]), 1.0)
+
+
+@pytest.mark.parametrize(
+    "judged",
+    [
+        fit_temperature,
+        risk_coverage,
+        reliability_bins,
+        expected_calibration_error,
+        lambda y_true, found: evaluate(y_true, found, EmotionSet(("happy", "sad"))),
+    ],
+)
+@pytest.mark.parametrize(
+    ("y_true", "probabilities", "message"),
+    [
+        ([], np.zeros((0, 2)), "n >= 1"),
+        ([0, 1, 1], np.eye(2), "n >= 1"),
+        ([[0], [1]], np.eye(2), "n >= 1"),
+        ([0, 1], [0.4, 0.6], "n >= 1"),
+        ([0, -1], np.eye(2), "labelled -1"),
+        ([0, 1], [[np.nan, 1], [0.5, 0.5]], "finite probabilities"),
+        ([0, 1], [[3.0, -2.0], [0.0, 1.0]], "1 rows that are none"),
+        ([0, 1], [[2.5, 1.0], [0.3, 0.2]], "2 rows that are none"),
+    ],
+)
+def test_what_is_no_probability_of_a_class_is_refused(judged, y_true, probabilities, message):
+    """Logits gave a calibration error of 1.0, no images a temperature of 0.68, without a word."""
+    with pytest.raises(ValueError, match=f"Expected .*{message}"):
+        judged(np.array(y_true, int), np.array(probabilities))
+
+
+def test_probabilities_may_be_rounded():
+    rounded = np.array([[0.33, 0.33, 0.33], [0.98, 0.01, 0.0]])
+    assert evaluate(np.array([0, 0]), rounded, EmotionSet("abc")).accuracy.value == 1
+    assert risk_coverage(np.array([0, 1]), rounded).threshold.tolist() == [0.98, 0.33]

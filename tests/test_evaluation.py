@@ -152,7 +152,7 @@ def test_figures_worked_by_hand():
 def test_intervals_match_resampling_images_one_by_one():
     rng = np.random.default_rng(5)
     y_true = rng.integers(0, 2, 400)
-    probabilities = rng.dirichlet((1, 1), 400) + 0.7 * np.eye(2)[y_true]
+    probabilities = (rng.dirichlet((1, 1), 400) + 0.7 * np.eye(2)[y_true]) / 1.7
     found = evaluate(y_true, probabilities, PAIR)
     right = probabilities.argmax(axis=1) == y_true
     drawn = right[rng.integers(0, 400, (2000, 400))].mean(axis=1)
@@ -166,7 +166,7 @@ def test_figures_agree_with_scikit_learn():
     metrics = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(6)
     y_true = rng.integers(0, 9, 500)
-    probabilities = rng.dirichlet(np.ones(9), 500) + 0.3 * np.eye(9)[y_true]
+    probabilities = (rng.dirichlet(np.ones(9), 500) + 0.3 * np.eye(9)[y_true]) / 1.3
     found, y_pred = evaluate(y_true, probabilities, NINE_EMOTIONS), probabilities.argmax(axis=1)
     assert found.accuracy.value == pytest.approx(metrics.accuracy_score(y_true, y_pred))
     assert found.macro_f1.value == pytest.approx(metrics.f1_score(y_true, y_pred, average="macro"))
@@ -245,6 +245,12 @@ def test_balanced_decision_divides_by_class_shares():
     assert half["sad"] == pytest.approx(math.log(2))
     with pytest.raises(ValueError, match=r"no \['sad'\]"):
         balanced_decision(np.array([3, 0]), PAIR)
+    for odd in ([], [3], [[1, 2], [3, 4]], [np.nan, 1], [np.inf, 1]):
+        with pytest.raises(ValueError, match=r"finite share for each of \['happy', 'sad'\]"):
+            balanced_decision(np.array(odd), PAIR)
+    for strength in (-1, np.nan):
+        with pytest.raises(ValueError, match="Expected strength >= 0"):
+            balanced_decision(np.array([3, 1]), PAIR, strength=strength)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from builder_tools.decisions import LEAST_PROBABILITY, apply_temperature
+from builder_tools.evaluation.checking import labels_and_probabilities
 
 TEMPERATURES = (0.2, 5.0)
 """Range in which the temperature is searched."""
@@ -19,11 +20,15 @@ def fit_temperature(y_true: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the temperature with the lowest cross-entropy (Guo et al., 2017, arXiv:1706.04599).
 
     Args:
-        y_true: `(n,)` int labels.
+        y_true: `(n,)` int labels, n >= 1.
         probabilities: `(n, k)`, as output by the network.
+
+    Raises:
+        ValueError: As in `evaluate`.
     """
     from scipy.optimize import minimize_scalar
 
+    y_true, probabilities = labels_and_probabilities(y_true, probabilities)
     rows = np.arange(len(y_true))
 
     def cross_entropy(log_temperature: float) -> float:
@@ -77,9 +82,12 @@ def risk_coverage(y_true: np.ndarray, probabilities: np.ndarray) -> RiskCoverage
     Args:
         y_true: `(n,)` int labels, n >= 1.
         probabilities: `(n, k)`.
+
+    Raises:
+        ValueError: As in `evaluate`.
     """
-    sure = np.asarray(probabilities, np.float64).max(axis=1)
-    right = np.asarray(probabilities).argmax(axis=1) == np.asarray(y_true)
+    y_true, probabilities = labels_and_probabilities(y_true, probabilities)
+    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == y_true
     order = np.argsort(-sure, kind="stable")
     last_of_equals = np.append(np.diff(sure[order]) != 0, True)
     count = np.arange(1, len(sure) + 1)[last_of_equals]

@@ -2,28 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
-
-
-def label_numbers(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return labels as int64, at least one.
-
-    Raises:
-        ValueError: If one is no whole number, or not in 0...num_classes - 1.
-    """
-    found, expected = np.asarray(labels), f"Expected labels 0...{num_classes - 1}"
-    if found.dtype == object and all(isinstance(label, Real) for label in found.flat):
-        found = found.astype(float)
-    if found.dtype.kind not in "biuf" or not (found == np.rint(found)).all():
-        raise ValueError(f"{expected}, whole numbers. Received: {found.ravel()[:5].tolist()}.")
-    if found.min() < 0 or found.max() >= num_classes:
-        raise ValueError(
-            f"{expected}. Received: {found.min()}...{found.max()}. "
-            "Leave out the images labelled -1 first."
-        )
-    return found.astype(np.int64)
 
 
 def accuracy(confusion: np.ndarray) -> np.ndarray:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from builder_tools.evaluation.bootstrap import Figure, redraw
-from builder_tools.evaluation.confusion import label_numbers, mean_figures
+from builder_tools.evaluation.checking import label_numbers
+from builder_tools.evaluation.confusion import mean_figures
 
 
 def paired_gains(

@@ -24,7 +24,9 @@ from builder_tools.evaluation.bootstrap import (
     redraw,
     redraw_rows,
 )
-from builder_tools.evaluation.confusion import label_numbers, mean_figures, ratio, recalls
+from builder_tools.evaluation.checking import labels_and_probabilities
+from builder_tools.evaluation.confusion import mean_figures, ratio, recalls
+from builder_tools.fields import check_range
 
 CALIBRATION_BINS = 15
 
@@ -95,11 +97,11 @@ def evaluate(
         seed: Seed of the bootstrap; the same input and seed give the same figures.
 
     Raises:
-        ValueError: If shapes or lengths do not match, a label is out of range or no whole number,
-            or a probability is not a finite number.
+        ValueError: If shapes or lengths do not match, a label is none of the classes, or a row
+            holds no probabilities: finite, at least 0, with a sum of 1 to within 0.05.
     """
-    y_true, probabilities = _checked(y_true, probabilities, len(emotions))
     k = len(emotions)
+    y_true, probabilities = labels_and_probabilities(y_true, probabilities, k)
     cells = y_true * k + probabilities.argmax(axis=1)
     confusion = np.bincount(cells, minlength=k * k).reshape(k, k)
     people, owners = None, confusion.sum(axis=1)
@@ -139,9 +141,12 @@ def reliability_bins(
         Three `(bins,)` arrays over equal bins (low, high] of the highest probability: number of
         images, mean highest probability, share of right predictions (the latter two are NaN in
         empty bins).
+
+    Raises:
+        ValueError: As in `evaluate`.
     """
-    sure = np.asarray(probabilities, np.float64).max(axis=1)
-    right = np.asarray(probabilities).argmax(axis=1) == np.asarray(y_true)
+    y_true, probabilities = labels_and_probabilities(y_true, probabilities)
+    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == y_true
     place = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
     count = np.bincount(place, minlength=bins)
     sums = (np.bincount(place, weights=w, minlength=bins) for w in (sure, right))
@@ -152,7 +157,11 @@ def reliability_bins(
 def expected_calibration_error(
     y_true: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> float:
-    """Return the mean gap between confidence and accuracy, 0 (calibrated) ... 1."""
+    """Return the mean gap between confidence and accuracy, 0 (calibrated) ... 1.
+
+    Raises:
+        ValueError: As in `evaluate`.
+    """
     count, sure, right = reliability_bins(y_true, probabilities, bins)
     return float(np.nansum(count * np.abs(sure - right)) / count.sum())
 
@@ -169,30 +178,20 @@ def balanced_decision(
     Args:
         shares: `(k,)` counts or shares of the classes, in training or in the model's predictions.
         emotions: The classes; each must occur.
-        strength: 0 leaves the decision unchanged, 1 divides by the shares.
+        strength: 0 leaves the decision unchanged, 1 divides by the shares; not below 0.
 
     Raises:
-        ValueError: If a class never occurs; names it.
+        ValueError: If there is not one finite share for each class, a class never occurs (names
+            it), or the strength is not a number from 0.
     """
+    check_range(0, strength=strength)
     shares = np.asarray(shares, np.float64)
+    if shares.shape != (len(emotions),) or not np.isfinite(shares).all():
+        raise ValueError(
+            f"Expected a finite share for each of {list(emotions)}. Received: {shares.tolist()}."
+        )
     absent = [name for name, share in zip(emotions, shares, strict=True) if not share > 0]
     if absent:
         raise ValueError(f"Expected every class to occur. Received: no {absent}.")
     biases = strength * np.log(shares.max() / shares)
     return {name: float(bias) for name, bias in zip(emotions, biases, strict=True)}
-
-
-def _checked(
-    y_true: np.ndarray, probabilities: np.ndarray, num_classes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    y_true, probabilities = np.asarray(y_true), np.asarray(probabilities, np.float64)
-    if y_true.ndim != 1 or not len(y_true) or probabilities.shape != (len(y_true), num_classes):
-        raise ValueError(
-            f"Expected labels (n,) and probabilities (n, {num_classes}) with n >= 1. "
-            f"Received: {y_true.shape} and {probabilities.shape}."
-        )
-    y_true = label_numbers(y_true, num_classes)
-    if not np.isfinite(probabilities).all():
-        bad = int((~np.isfinite(probabilities)).any(axis=1).sum())
-        raise ValueError(f"Expected finite probabilities. Received: {bad} rows that are not.")
-    return y_true, probabilities

@@ -116,10 +116,11 @@ def judge_on(
             f"Expected a model with a balanced decision. The card of {classifier.card.name!r} "
             "holds none; leave out the decision."
         )
+    k = len(classifier.emotions)
     for each in sets:
         # Reject sets without a common class before hours of reading.
         words = each.images.table["emotion"].tolist()
-        blank = np.ones((len(words), len(classifier.emotions)))
+        blank = np.full((len(words), k), 1 / k)
         judge_common(each.name, words, blank, classifier.emotions)
         if classifier.card.training.get("data") == "folders":
             _warn_of_learnt(classifier.card.name, each)

@@ -14,8 +14,14 @@ from toy_release import surroundings  # noqa: F401
 
 from builder_tools.cli import build_parser, main, train
 from builder_tools.networks import NETWORKS
+from builder_tools.release import train_and_ship
+from builder_tools.training import TrainingConfig
 
 pytestmark = pytest.mark.slow
+
+LABEL_VA = ["label-va", "--data", "ferplus", "--out", "o.csv"]
+MATCHED = ["train", "--teachers", "fast", "--match-teachers"]
+BOTH = ["train", "--task", "both", "--va-labels", "w.wieghts"]
 
 
 @pytest.mark.parametrize("stages", ["32", "32:x", "32:2:1:1", "", "32:0", "0:4", "32:2,"])
@@ -87,14 +93,19 @@ def test_options_of_fine_tuning_become_the_configuration(tmp_path):
         (["train", "--weights", "pretrained"], "none are published"),
         (["train", "--network", "vit_small", "--stages", "32:1"], "multiple of the patch, 6 px"),
         (["train", "--stages", "8:1,48:1"], "at least 16 px"),
+        (["train", "--stages", "32:2:999"], r"layers in 0\.\.\.\d+\. Received: 999"),
         (["train", "--teachers", "fats"], "Received: 'fats'"),
         (["train", "--teachers", "w.keras"], "w.keras"),
         (["train", "--teachers", "fast", "--unlabelled", "nowhere"], "'nowhere'"),
         (["train", "--task", "va", "--va-labels", "no.csv"], "no.csv"),
+        ([*MATCHED, *BOTH[1:]], "task 'emotion' with teachers"),
+        ([*BOTH, "--teachers", "fast", "--unlabelled", "w.wieghts"], "task 'emotion' alone"),
+        ([*MATCHED, "--stages", "48:1:head", "--cache-features", "2"], "no cached features"),
         (["tune", "--weights", "petrained"], "no such file as petrained"),
         (["tune", "--weights", "w.wieghts"], "Received: w.wieghts"),
         (["tune", "--size", "8"], "at least 16 px"),
         (["tune", "--unfreeze", "som"], "'som'"),
+        (["tune", "--unfreeze", "999"], r"layers in 0\.\.\.\d+\. Received: 999"),
         (["export", "no.keras", "--out", "new"], "no such file as no.keras"),
         (["quantize", "fast", "--out", "new"], "one that is int8"),
         (["quantize", "fast", "--out", "."], "empty"),
@@ -102,7 +113,12 @@ def test_options_of_fine_tuning_become_the_configuration(tmp_path):
         (["ensemble", "fast", "fast", "--member-shares", "1", "--out", "new"], "share"),
         (["ensemble", "fast", "fast", "--out", "."], "empty"),
         (["evaluate", "--va-labels", "no.csv"], "--va-labels"),
-        (["label-va", "--data", "ferplus", "--out", "o.csv", "--labeller", "no.npz"], "no.npz"),
+        ([*LABEL_VA, "--labeller", "no.npz"], "no.npz"),
+        ([*LABEL_VA, "--pull", "5"], "pull in"),
+        ([*LABEL_VA, "--stages", "-1"], "stages"),
+        ([*LABEL_VA, "--neighbours", "1"], "neighbours"),
+        ([*LABEL_VA, "--network", "no.keras"], r"Nothing is at 'no\.keras'"),
+        ([*LABEL_VA, "--method", "anchor", "--pull", "0.5"], r"Received: \['pull'\]"),
     ],
 )
 def test_what_needs_no_data_is_refused_before_they_are_read(
@@ -114,3 +130,13 @@ def test_what_needs_no_data_is_refused_before_they_are_read(
     assert re.search(message, capfd.readouterr().err)
     assert [path.name for path in Path().iterdir() if path.name != "saved_models"] == ["w.wieghts"]
     assert not list(Path().glob("saved_models/*"))
+
+
+def test_an_option_that_there_is_not_is_refused_before_data_are_read(tmp_path):
+    """A misspelt one was a TypeError after the data were read."""
+    places = {"run_folder": tmp_path / "run", "model_folder": tmp_path / "model"}
+    with pytest.raises(TypeError, match="int_8"):
+        train_and_ship(TrainingConfig(), source=tmp_path / "absent", int_8=True, **places)
+    with pytest.raises(TypeError, match="model_folder"):
+        train_and_ship(TrainingConfig(), source=tmp_path / "absent", run_folder=tmp_path / "run")
+    assert not list(tmp_path.iterdir())

@@ -98,10 +98,12 @@ def _run(options: argparse.Namespace) -> None:
         table = table.with_emotions(labeller.emotions)
         places = labeller.transform(faces_of(table), table.labels)
     else:
-        table, given = _table(options), _given(options)
+        given = _given(options)
         if given.get("landmarks") == "all":
             given["landmarks"] = None
-        labeller = make_labeller(_method(options), emotions=table.emotions, **given)
+        labeller = make_labeller(_method(options), **given)  # refuses options before data are read
+        table = _table(options)
+        labeller.set_params(emotions=table.emotions)
         places = labeller.fit_transform(faces_of(table), labels_for(_method(options), table))
     write_labels(options.out, table, places)
     if options.save:

@@ -205,7 +205,8 @@ def _prepared(options: argparse.Namespace):
         seed=options.seed,
     )
     # What no trial could use is refused before the data are read.
-    check_network(make().network, weights=options.weights)
+    usual = make()
+    check_network(usual.network, weights=options.weights, learns=usual.space.unfrozen or ())
     table = load_data(options.data, options.source, **reading_options(options))
     if options.faces:
         table = thinned(table, "train", options.faces, seed=options.seed)

@@ -23,6 +23,7 @@ from builder_tools.networks import (
 from builder_tools.networks.families import IMAGENET
 from builder_tools.networks.head import Head, with_head
 from builder_tools.networks.spec import PRETRAINED, NetworkSpec
+from builder_tools.networks.trainable import expect_depth
 from builder_tools.networks.weights import explained_offline, load_backbone_weights, reader_of
 
 PUBLISHED_PX = 224
@@ -251,17 +252,27 @@ NETWORKS: dict[str, NetworkSpec] = {
 }
 
 
-def check_network(name: str, sizes: Iterable[int] = (), weights: str | Path | None = None) -> None:
-    """Refuse what no network of the registry can be built from, without building it.
+def check_network(
+    name: str,
+    sizes: Iterable[int] = (),
+    weights: str | Path | None = None,
+    *,
+    learns: Iterable[str | int] = (),
+) -> None:
+    """Refuse what no network of the registry can be built from, or be trained with.
+
+    It is built, with random weights, only to count its layers, if more of them are to be trained
+    than is usual.
 
     Args:
         name: As in `build_network`.
         sizes: Sides of the faces in pixels.
         weights: As in `build_network`; the content of a file is not looked at.
+        learns: What is trained, as in `set_trainable`.
 
     Raises:
         FileNotFoundError: If the file of weights does not exist.
-        ValueError: If name, sizes or weights are not suitable.
+        ValueError: If name, sizes or weights are not suitable, or there are fewer layers.
     """
     if name not in NETWORKS:
         raise ValueError(f"Expected one of {list(NETWORKS)}. Received: network={name!r}.")
@@ -290,6 +301,9 @@ def check_network(name: str, sizes: Iterable[int] = (), weights: str | Path | No
         )
     if weights is not None and weights != PRETRAINED:
         reader_of(Path(weights), spec.readers)
+    counts = [what for what in learns if not isinstance(what, str)]
+    if max(counts, default=0) > (spec.unfreeze or 0):
+        expect_depth(len(spec.backbone(spec.input_size, None).layers), max(counts))
 
 
 def build_network(

@@ -26,16 +26,27 @@ def set_trainable(network: keras.Model, what: str | int) -> keras.Model:
     Raises:
         ValueError: If `what` is anything else, or exceeds the number of layers.
     """
-    backbone = network.get_layer("backbone")
-    layers = backbone.layers
-    count = {"all": len(layers), "head": 0}.get(what, what)
-    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= len(layers):
-        raise ValueError(
-            f"Expected 'all', 'head' or a number of layers in 0...{len(layers)}. "
-            f"Received: {what!r}."
-        )
-    first = len(layers) - count
+    layers = network.get_layer("backbone").layers
+    first = len(layers) - expect_depth(len(layers), what)
     network.trainable = True
     for position, layer in enumerate(layers):
         layer.trainable = position >= first and layer.name not in FIXED_LAYERS
     return network
+
+
+def expect_depth(layers: int, what: str | int) -> int:
+    """Return how many of a backbone's last layers are trained, 0...`layers`.
+
+    Args:
+        layers: Number of its layers.
+        what: As in `set_trainable`.
+
+    Raises:
+        ValueError: As in `set_trainable`.
+    """
+    count = {"all": layers, "head": 0}.get(what, what)
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= layers:
+        raise ValueError(
+            f"Expected 'all', 'head' or a number of layers in 0...{layers}. Received: {what!r}."
+        )
+    return count

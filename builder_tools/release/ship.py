@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,8 +72,10 @@ def train_and_ship(
         **options: Options of `train_on_table`.
 
     Raises:
+        TypeError: If an option is none of `train_on_table`, or one that it needs is missing.
         ValueError: If the data cannot be read; also as in `train_on_table`.
     """
+    inspect.signature(train_on_table).bind(config, None, data=data, **options)
     expect_possible(config, **options)
     table = load_data(data, source, **(reading or {}))
     return train_on_table(config, table, data=data, **options)
@@ -180,13 +183,14 @@ def expect_possible(
         model_folder: Whether it can be written is tried out.
         teaching: What the targets of the training faces are made of.
         va_labels: Files of valence and arousal.
-        **others: Not looked at.
+        **others: The other options of `train_on_table`, with which every training is possible.
 
     Raises:
         ValueError: If the network cannot be built at the sizes of its stages or from such weights,
-            weights do not match the card beside them, labels are given for a network of emotions
-            alone or missing for another, a teacher is unknown, or the run was started with another
-            configuration or other targets.
+            or lacks layers that a stage trains; weights do not match the card beside them; labels
+            are given for a network of emotions alone or missing for another; a teacher is unknown,
+            or does not suit the task or the features to be cached; or the run was started with
+            another configuration or other targets.
         FileNotFoundError: If a file of weights or labels, a teacher or a place for faces does not
             exist.
         FileExistsError: If the model folder holds a model of another run.
@@ -194,14 +198,22 @@ def expect_possible(
     """
     from builder_tools.networks import check_network
     from builder_tools.training.checkpoints import RunFolder
+    from builder_tools.training.matching import expect_matching
 
     run_folder, begun = Path(run_folder), _has_begun(run_folder)
     weights = None if begun else config.weights
-    check_network(config.network, [stage.size for stage in config.stages], weights)
+    check_network(
+        config.network,
+        [stage.size for stage in config.stages],
+        weights,
+        learns=[stage.trainable for stage in config.stages],
+    )
     card = card_beside(Path(weights)) if weights else None
     if card is not None:
         verify_files(Path(weights).parent, card, [Path(weights).name])
     _expect_labels(config.task, va_labels, teaching)
+    if teaching.match:
+        expect_matching(config)
     for path in (*va_labels, *teaching.unlabelled):
         if not Path(path).exists():
             raise FileNotFoundError(f"Expected a file or folder. Nothing is at {str(path)!r}.")
@@ -267,6 +279,11 @@ def _expect_labels(task: str, va_labels: Sequence[str | Path], teaching: Teachin
         raise ValueError(
             "Expected no teachers and no original_share for the task 'va': they teach emotions. "
             "Use the task 'both', or leave them out."
+        )
+    if TASKS[task].affect and teaching.unlabelled:
+        raise ValueError(
+            "Expected unlabelled faces with the task 'emotion' alone: nothing tells of their "
+            f"valence and arousal. Received: the task {task!r}. Leave them out."
         )
 
 

@@ -12,7 +12,27 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from builder_tools.tasks import TASKS
+from builder_tools.training.config import TrainingConfig
 from builder_tools.training.losses import EmotionLoss
+
+
+def expect_matching(config: TrainingConfig) -> None:
+    """Refuse a configuration under which teachers cannot answer about the augmented faces.
+
+    Raises:
+        ValueError: If it caches features, or learns valence and arousal.
+    """
+    if config.feature_copies:
+        raise ValueError(
+            "Expected no cached features with teachers that answer about the augmented faces. "
+            f"Received: {config.feature_copies} copies. Leave one of them out."
+        )
+    if TASKS[config.task].affect:
+        raise ValueError(
+            "Expected the task 'emotion' with teachers that answer about the augmented faces. "
+            f"Received: {config.task!r}. Ask them about the stored faces, without matching."
+        )
 
 
 @keras.saving.register_keras_serializable("builder_tools")

@@ -36,7 +36,7 @@ from builder_tools.training.config import Phase, Stage, TrainingConfig
 from builder_tools.training.features import cached_features, split_at_frozen
 from builder_tools.training.identity import data_record
 from builder_tools.training.losses import class_weights
-from builder_tools.training.matching import MatchingLoss
+from builder_tools.training.matching import MatchingLoss, expect_matching
 from builder_tools.training.objectives import (
     build_loss,
     training_metrics,
@@ -115,11 +115,8 @@ def train(
     _expect_samples(train, valid)
     for part in (train, valid):
         TASKS[config.task].check_targets(part.targets)
-    if teacher is not None and config.feature_copies:
-        raise ValueError(
-            "Expected no cached features with teachers that answer about the augmented faces. "
-            f"Received: {config.feature_copies} copies. Leave one of them out."
-        )
+    if teacher is not None:
+        expect_matching(config)
     run_folder = RunFolder(
         Path(folder or tempfile.mkdtemp(prefix="run-")),
         resumable=folder is not None,

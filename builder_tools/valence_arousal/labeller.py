@@ -166,7 +166,7 @@ class ValenceArousalLabeller(BaseEstimator):
 
     def _fit(self, images: Faces, labels: np.ndarray) -> np.ndarray:
         """Fit everything and return the oriented places of the faces."""
-        self._check_options()
+        self.check_options()
         check_faces(images)
         labels = self._checked_labels(labels, len(images))
         self._check_anchors(labels)
@@ -246,7 +246,14 @@ class ValenceArousalLabeller(BaseEstimator):
         chosen = options.get(self.manifold, {})
         return REDUCERS[self.manifold](random_state=self.random_state, **chosen)
 
-    def _check_options(self) -> None:
+    def check_options(self) -> None:
+        """Check the options without any faces, as `fit` does first.
+
+        Raises:
+            FileNotFoundError: If the network does not exist.
+            ValueError: If an option is none of its values or out of range, or the network does
+                not match the card of its model.
+        """
         if self.manifold not in REDUCERS or self.orient_on not in ORIENTATIONS:
             raise ValueError(
                 f"Expected manifold of {list(REDUCERS)} and orient_on of {list(ORIENTATIONS)}. "
@@ -261,6 +268,8 @@ class ValenceArousalLabeller(BaseEstimator):
                 check_whole(2, **{name: value})
         check_whole(0, stages=self.stages)
         check_range(0, 1, pull=self.pull)
+        if self.network is not None:
+            keras_file(self.network)
 
     def _check_anchors(self, labels: np.ndarray) -> None:
         """Refuse classes with fewer than two distinct anchors, which cannot orient a plane."""

@@ -44,7 +44,9 @@ def _by_anchors(**options: Any) -> AnchorLabeller:
 def _by_manifold(**options: Any) -> ValenceArousalLabeller:
     from builder_tools.valence_arousal.labeller import ValenceArousalLabeller
 
-    return ValenceArousalLabeller(**options)
+    labeller = ValenceArousalLabeller(**options)
+    labeller.check_options()
+    return labeller
 
 
 LABELLERS: dict[str, LabellerSpec] = {
@@ -71,7 +73,8 @@ def make_labeller(name: str, **options: Any) -> Labeller:
         **options: Options of the labeller, which override the registry's defaults.
 
     Raises:
-        ValueError: If there is no such labeller, or it has no such option.
+        ValueError: If there is no such labeller, or it has no such option or value.
+        FileNotFoundError: If the network to be used does not exist.
     """
     if name not in LABELLERS:
         raise ValueError(f"Expected one of {list(LABELLERS)}. Received: {name!r}.")

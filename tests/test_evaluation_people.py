@@ -74,6 +74,25 @@ def test_faces_of_nobody_known_are_people_of_their_own():
     assert evaluate(labels, found, PAIR, groups=["", "", *["ann"] * 58]).people == 3
 
 
+@pytest.mark.parametrize(
+    "missing",
+    [
+        pd.Series(["ann", "ann", None, None, np.nan, np.nan]),
+        pd.Series([7, 7, np.nan, np.nan, np.nan, np.nan]),
+        pd.Series(["ann", "ann", pd.NA, pd.NA, pd.NA, pd.NA], dtype="string"),
+        ["ann", "ann", None, float("nan"), "", None],
+    ],
+)
+def test_missing_people_are_people_of_their_own(missing):
+    """All faces whose person a table does not tell counted as one person's."""
+    labels = np.arange(6) % 2
+    assert evaluate(labels, answers(labels == 0, labels), PAIR, groups=missing).people == 5
+    places = np.random.default_rng(0).uniform(-1, 1, (6, 2))
+    alone = ["ann", "ann", "", "", "", ""]
+    found, same = (evaluate_valence_arousal(places, -places, groups=g) for g in (missing, alone))
+    assert found == same
+
+
 def test_there_is_one_person_for_each_face():
     with pytest.raises(ValueError, match=r"group for each of 2 images.*Received: 3"):
         evaluate(np.array([0, 1]), np.eye(2), PAIR, groups=["a", "b", "c"])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 RESAMPLES = 1000
 DECIMALS = 4
@@ -89,14 +90,16 @@ def redraw_rows(values: np.ndarray, seed: int) -> np.ndarray:
 
 
 def group_numbers(groups: Iterable[Hashable], count: int) -> np.ndarray:
-    """Return the groups of images as numbers from 0, `(count,)` int; those called "" stand alone.
+    """Return the groups of images as numbers from 0, `(count,)` int.
+
+    Those called "", and missing ones (None, NaN, pandas' NA), stand alone.
 
     Raises:
         ValueError: If there is not one group for each of `count` images.
     """
     numbers: dict[Hashable, int] = {}
     found = [
-        numbers.setdefault((row,) if group == "" else group, len(numbers))
+        numbers.setdefault((row,) if pd.isna(group) or group == "" else group, len(numbers))
         for row, group in enumerate(groups)
     ]
     if len(found) != count:

@@ -91,9 +91,9 @@ def evaluate(
         y_true: `(n,)` int labels into `emotions`, n >= 1.
         probabilities: `(n, k)` in the order of `emotions`; the prediction is the most probable.
         emotions: The k classes.
-        groups: Who is in each of the n images ("" if unknown, taken for somebody else each time);
-            the bootstrap then draws people. None draws images. What only one of them tells of has
-            no interval.
+        groups: Who is in each of the n images ("" or a missing value if unknown, taken for
+            somebody else each time); the bootstrap then draws people. None draws images. What only
+            one of them tells of has no interval.
         seed: Seed of the bootstrap; the same input and seed give the same figures.
 
     Raises:

@@ -98,6 +98,7 @@ def test_options_of_fine_tuning_become_the_configuration(tmp_path):
         (["train", "--teachers", "w.keras"], "w.keras"),
         (["train", "--teachers", "fast", "--unlabelled", "nowhere"], "'nowhere'"),
         (["train", "--task", "va", "--va-labels", "no.csv"], "no.csv"),
+        (["train", "--teacher-share", "0.7"], r"teachers=\[\], teacher_share=0\.7"),
         ([*MATCHED, *BOTH[1:]], "task 'emotion' with teachers"),
         ([*BOTH, "--teachers", "fast", "--unlabelled", "w.wieghts"], "task 'emotion' alone"),
         ([*MATCHED, "--stages", "48:1:head", "--cache-features", "2"], "no cached features"),

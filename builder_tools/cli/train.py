@@ -213,7 +213,7 @@ def _add_target_options(group) -> None:
         help="faces without labels, taught by the teachers alone",
     )
     group.add_argument(
-        "--teacher-share", type=float, default=0.5, help="teachers' share of each target"
+        "--teacher-share", type=float, help="teachers' share of each target (default: 0.5)"
     )
     group.add_argument(
         "--original-share",
@@ -229,6 +229,9 @@ def teaching(options: argparse.Namespace):
 
     named = [teacher.partition("=") for teacher in options.teachers]
     weighted = any(weight for _, _, weight in named)
+    share = options.teacher_share
+    if share is None:
+        share = 0.5 if named else 0.0
     try:
         weights = tuple(float(weight or 1) for _, _, weight in named) if weighted else ()
     except ValueError:
@@ -239,7 +242,7 @@ def teaching(options: argparse.Namespace):
         soft=options.labels == "soft",
         original_share=options.original_share,
         teachers=tuple(name for name, _, _ in named),
-        teacher_share=options.teacher_share if options.teachers else 0.0,
+        teacher_share=share,
         teacher_weights=weights,
         match=options.match_teachers,
         unlabelled=tuple(map(str, options.unlabelled)),

@@ -79,6 +79,28 @@ STRANGERS = (
 
 def main() -> None:
     """Predict once, measure, and write the report."""
+    options = _options()
+    sets, neutral_faces = _predictions(options)
+    models = [options.model, *options.others]
+    films_of = {model: read_films(options.videos, EmotionClassifier(model)) for model in models}
+    text = "\n\n".join(
+        [
+            "# A face against its own rest",
+            f"Written by `python benchmarks/rest.py`. {describe_machine()}.",
+            *_of_settings(sets, neutral_faces),
+            "## Other models\n\nThe same form and constants, `fast`'s population.",
+            _model_table(options),
+            *_of_streams(sets, films_of, films_of[options.model]),
+            "Processor time of the estimate and the comparison (fastest of 20 rounds): "
+            f"{cost_us(sets[0]):.1f} microseconds a face.",
+        ]
+    )
+    with replacing(options.reports / "rest.md") as partial:
+        partial.write_text(text + "\n")
+    print(text)
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--posed", type=Path, required=True, help="zip with labels.csv (person)")
     parser.add_argument("--wild", type=Path, required=True, help="zip with labels.csv (person)")
@@ -88,56 +110,51 @@ def main() -> None:
     parser.add_argument("--others", nargs="*", default=[], help="models to try the choice on")
     parser.add_argument("--videos", nargs="*", default=[], help="real films, to count answers in")
     parser.add_argument("--reports", type=Path, default=Path("reports"))
-    options = parser.parse_args()
-    sets, neutral_faces = _predictions(options)
+    return parser.parse_args()
+
+
+def _of_settings(sets: list[People], neutral_faces: np.ndarray) -> list[str]:
+    """Return the sections on single images: all forms with their settings, and the chosen one."""
     forms, chosen = _form_table(sets, neutral_faces)
-    models = [options.model, *options.others]
-    films_of = {model: read_films(options.videos, EmotionClassifier(model)) for model in models}
-    films = films_of[options.model]
-    text = "\n\n".join(
-        [
-            "# A face against its own rest",
-            f"Written by `python benchmarks/rest.py`. {describe_machine()}.",
-            _population(neutral_faces, sets[0].emotions),
-            "## Forms\n\n" + RULE + " Held out: mean gain in points on the half of the people on "
-            "which a setting was not chosen, 40 halves.",
-            forms,
-            FAILED,
-            "## The chosen one",
-            f"Chosen: floor {chosen.floor:g}, share, weight of the usual spread and spread between "
-            f"people {chosen.settings}; in the package: {constants.FLOOR:g}, "
-            f"{(constants.SHARE, constants.USUAL_WEIGHT, constants.BETWEEN_PEOPLE)}.",
-            _table(sets, neutral_faces, chosen),
-            STRANGERS,
-            "## Other models\n\nThe same form and constants, `fast`'s population.",
-            _model_table(options),
-            "## Streams\n\nMade of single images, held for a second, a minute a judged image, "
-            "which is not in its own stream; the rest is estimated unaided (`auto`), and the "
-            "image is then judged against it. In the last one the person shows only what the "
-            "judged image shows (neutral ones are not judged there).",
-            stream_table(sets[:2]),
-            "## Real films\n\nFaces per label, as shown and compared with their rest (smoothed "
-            f"with 0.3 s, at most {LONGEST_FILM} frames of a film).",
-            film_table(films),
-            model_film_table(films_of),
-            LOOKED_AT,
-            "## The first look\n\nThe first look at a face that may be at rest counts as so many "
-            "independent images; later ones count by the seconds between. Gain over no rest in "
-            "points after so many seconds, mean of the streams but the last. And as in films: the "
-            f"faces of all sets that are shown sad or angry, each held for {HELD_S} s; those "
-            "labelled neutral are false, those labelled sad or angry true.",
-            early_table(sets, films),
-            "## What counts as rest\n\nGain in points over no rest. Settings: least probability of "
-            "neutral, sad, anger and uncertain together, of neutral alone, and how many seconds "
-            "stand for one independent image.",
-            settings_table(sets[:2], films),
-            "Processor time of the estimate and the comparison (fastest of 20 rounds): "
-            f"{cost_us(sets[0]):.1f} microseconds a face.",
-        ]
-    )
-    with replacing(options.reports / "rest.md") as partial:
-        partial.write_text(text + "\n")
-    print(text)
+    return [
+        _population(neutral_faces, sets[0].emotions),
+        "## Forms\n\n" + RULE + " Held out: mean gain in points on the half of the people on "
+        "which a setting was not chosen, 40 halves.",
+        forms,
+        FAILED,
+        "## The chosen one",
+        f"Chosen: floor {chosen.floor:g}, share, weight of the usual spread and spread between "
+        f"people {chosen.settings}; in the package: {constants.FLOOR:g}, "
+        f"{(constants.SHARE, constants.USUAL_WEIGHT, constants.BETWEEN_PEOPLE)}.",
+        _table(sets, neutral_faces, chosen),
+        STRANGERS,
+    ]
+
+
+def _of_streams(sets: list[People], films_of: dict, films: dict) -> list[str]:
+    """Return the sections on streams: made of single images, and films as `films_of` each model."""
+    return [
+        "## Streams\n\nMade of single images, held for a second, a minute a judged image, "
+        "which is not in its own stream; the rest is estimated unaided (`auto`), and the "
+        "image is then judged against it. In the last one the person shows only what the "
+        "judged image shows (neutral ones are not judged there).",
+        stream_table(sets[:2]),
+        "## Real films\n\nFaces per label, as shown and compared with their rest (smoothed "
+        f"with 0.3 s, at most {LONGEST_FILM} frames of a film).",
+        film_table(films),
+        model_film_table(films_of),
+        LOOKED_AT,
+        "## The first look\n\nThe first look at a face that may be at rest counts as so many "
+        "independent images; later ones count by the seconds between. Gain over no rest in "
+        "points after so many seconds, mean of the streams but the last. And as in films: the "
+        f"faces of all sets that are shown sad or angry, each held for {HELD_S} s; those "
+        "labelled neutral are false, those labelled sad or angry true.",
+        early_table(sets, films),
+        "## What counts as rest\n\nGain in points over no rest. Settings: least probability of "
+        "neutral, sad, anger and uncertain together, of neutral alone, and how many seconds "
+        "stand for one independent image.",
+        settings_table(sets[:2], films),
+    ]
 
 
 def _predictions(options: argparse.Namespace) -> tuple[list[People], np.ndarray]:

@@ -19,6 +19,7 @@ from builder_tools.training import TrainingConfig
 
 pytestmark = pytest.mark.slow
 
+VGG16 = ["tune", "--network", "vgg16", "--weights", "pretrained"]
 LABEL_VA = ["label-va", "--data", "ferplus", "--out", "o.csv"]
 MATCHED = ["train", "--teachers", "fast", "--match-teachers"]
 BOTH = ["train", "--task", "both", "--va-labels", "w.wieghts"]
@@ -106,7 +107,8 @@ def test_options_of_fine_tuning_become_the_configuration(tmp_path):
         (["tune", "--weights", "w.wieghts"], "Received: w.wieghts"),
         (["tune", "--size", "8"], "at least 16 px"),
         (["tune", "--unfreeze", "som"], "'som'"),
-        (["tune", "--unfreeze", "999"], r"layers in 0\.\.\.\d+\. Received: 999"),
+        (["tune", "--unfreeze", "4"], r"Expected weights .*unfrozen=\(4,\)"),
+        ([*VGG16, "--unfreeze", "999"], r"layers in 0\.\.\.\d+\. Received: 999"),
         (["export", "no.keras", "--out", "new"], "no such file as no.keras"),
         (["quantize", "fast", "--out", "new"], "one that is int8"),
         (["quantize", "fast", "--out", "."], "empty"),

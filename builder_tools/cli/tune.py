@@ -50,7 +50,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
         "--unfreeze",
         nargs="+",
         metavar="N",
-        help="how many of the backbone's last layers learn in the second phase: numbers, or all "
+        help="with --weights: how many of the backbone's last layers learn in the second phase: "
+        "numbers, or all "
         "(default: half, once and twice the network's own number)",
     )
     scale = parser.add_argument_group("several processes or machines")

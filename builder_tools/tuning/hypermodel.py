@@ -94,6 +94,11 @@ class EmotionHyperModel(keras_tuner.HyperModel):
             raise ValueError(f"Expected space as a SearchSpace, or None. Received: {space!r}.")
         if not isinstance(weights, str | Path | None):
             raise ValueError(f"Expected weights as 'pretrained', a file, or None: {weights!r}.")
+        if weights is None and space is not None and space.unfrozen is not None:
+            raise ValueError(
+                "Expected weights to begin from with layers to unfreeze: all layers of a network "
+                f"from scratch learn in one phase. Received: unfrozen={space.unfrozen}."
+            )
         check_positive(size=size)
         # A file of weights may still be made before the first trial.
         published = weights if weights == PRETRAINED else None

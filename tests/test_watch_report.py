@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -98,6 +102,25 @@ def test_a_database_that_never_answers_is_not_waited_for(monkeypatch):
         address = f"postgresql+psycopg://me@127.0.0.1:{silent.getsockname()[1]}/x"
         with pytest.raises(DatabaseError, match="timeout"):
             Database(address, BERLIN)
+
+
+def test_a_connection_that_is_frozen_is_not_waited_for(postgres, monkeypatch):
+    """Its server may be stopped (a paused machine): the system still takes what is sent to it."""
+    monkeypatch.setattr("builder_tools.watch.engines.BUSY_S", 0.5)
+    database = Database(postgres, BERLIN)
+    asked = sa.select(sa.func.pg_backend_pid().label("process"))
+    (process,) = database.read(asked)["process"]
+    os.kill(process, signal.SIGSTOP)
+    thaw = threading.Timer(10.0, os.kill, [process, signal.SIGCONT])
+    thaw.start()
+    begin_s = time.monotonic()
+    try:
+        assert database.read(asked)["process"] != (process,)
+        assert time.monotonic() - begin_s < 5.0
+    finally:
+        thaw.cancel()
+        os.kill(process, signal.SIGCONT)
+    database.close()
 
 
 @pytest.mark.parametrize("kind", ["postgresql+psycopg", "postgresql"])

@@ -6,6 +6,8 @@ its cameras to watch.
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +58,8 @@ def engine_of(url: str) -> sa.Engine:
         ) from error
     if engine.dialect.name == "postgresql":
         sa.event.listen(engine, "connect", _limit_waits)
+    if is_libpq:
+        _limit_pings(engine)
     return engine
 
 
@@ -117,6 +121,28 @@ def prepare_sqlite(connection, record) -> None:
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute(f"PRAGMA busy_timeout={int(BUSY_S * 1000)}")
     cursor.close()
+
+
+def _limit_pings(engine: sa.Engine) -> None:
+    """Hang up connections that do not answer before they are used, so that others are made.
+
+    A server that is frozen, such as a paused machine, neither answers nor hangs up by itself.
+    """
+    ping = engine.dialect.do_ping
+
+    def ping_in_time(connection) -> bool:
+        # Named, whatever they are: some systems do not tell the kind of a line that is cut.
+        kind = (socket.AF_INET, socket.SOCK_STREAM, 0)
+        line = socket.socket(*kind, fileno=connection.fileno())
+        limit = threading.Timer(BUSY_S, line.shutdown, [socket.SHUT_RDWR])
+        limit.start()
+        try:
+            return ping(connection)
+        finally:
+            limit.cancel()
+            line.detach()  # it stays the connection's own
+
+    engine.dialect.do_ping = ping_in_time
 
 
 def _limit_waits(connection, record) -> None:

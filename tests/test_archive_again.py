@@ -209,6 +209,26 @@ def test_other_sources_and_other_peoples_files_stay(tmp_path):
     assert not of_a.exists() and len([*(out / "parts").iterdir()]) == 5
 
 
+def test_rows_of_a_folder_that_is_gone_stay_and_are_told_of(tmp_path, capsys):
+    """A visitor's own folder, deleted at their request, or a disk that is away: nobody knows."""
+    root, out = tmp_path / "photos", tmp_path / "out"
+    command = ["archive", str(root), "--out", str(out)]
+    grey(root / "one" / "a.png")
+    assert main(command) == 0
+    (part,) = (path.name for path in (out / "parts").iterdir())
+    shutil.rmtree(root / "one")
+    grey(root / "two" / "b.png", 80)
+    for _ in range(2):
+        capsys.readouterr()
+        assert main(command) == 0
+        (line,) = [x for x in capsys.readouterr().err.splitlines() if "missing" in x]
+        assert line.startswith(f"1 part left in {out / 'parts'} ({part} of one/a.png)")
+        assert pd.read_csv(out / "summary.csv")["source"].tolist() == ["two/b.png"]
+    (out / "parts" / part).unlink()
+    capsys.readouterr()
+    assert main(command) == 0 and "missing" not in capsys.readouterr().err
+
+
 def sources_of(part):
     return pd.read_parquet(part)["source"].tolist()
 

@@ -18,7 +18,9 @@ from builder_tools.timeline.archived import IMAGES, SOURCE, VIDEO
 PART_NAME = re.compile(rf"({VIDEO}|{IMAGES})-[0-9a-f]{{24}}\.parquet")
 
 
-def remove_outdated(parts: Path, items: Sequence[Item]) -> tuple[int, tuple[str, ...]]:
+def remove_outdated(
+    parts: Path, items: Sequence[Item]
+) -> tuple[int, tuple[str, ...], tuple[str, ...]]:
     """Remove parts with a file whose rows another part has now, or whose files are all gone.
 
     A file is gone if it is missing, but others were found in its folder: a disk that is not
@@ -30,8 +32,9 @@ def remove_outdated(parts: Path, items: Sequence[Item]) -> tuple[int, tuple[str,
         items: The parts that belong to the sources.
 
     Returns:
-        Number of parts removed; and names of the parts of earlier versions, which stay: they do not
-        tell where their files lay.
+        Number of parts removed; names of the parts of earlier versions, which stay: they do not
+        tell where their files lay; and parts, each with one of its files, whose files are missing
+        together with all others of their folders, which stay, too.
     """
     current = {item.part for item in items}
     covered = set()
@@ -45,7 +48,7 @@ def remove_outdated(parts: Path, items: Sequence[Item]) -> tuple[int, tuple[str,
     def is_gone(path: str) -> bool:
         return os.path.dirname(path) in near and _is_missing(path)
 
-    removed, untold = 0, []
+    removed, untold, missing = 0, [], []
     for part in sorted(parts.iterdir()):
         if part.name in current or not PART_NAME.fullmatch(part.name):
             continue
@@ -56,7 +59,9 @@ def remove_outdated(parts: Path, items: Sequence[Item]) -> tuple[int, tuple[str,
         elif paths and (not covered.isdisjoint(paths) or all(map(is_gone, paths))):
             part.unlink()
             removed += 1
-    return removed, tuple(untold)
+        elif paths and all(map(_is_missing, paths)):
+            missing.append(f"{part.name} of {told['files'][0][SOURCE]}")
+    return removed, tuple(untold), tuple(missing)
 
 
 def _is_missing(path: str) -> bool:

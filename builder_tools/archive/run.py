@@ -56,6 +56,8 @@ class ArchiveReport:
         removed: Number of parts removed, as their files were replaced, removed or regrouped.
         untold: Names of the parts of earlier versions that were left as they are: they do not tell
             where their files lay, so nobody knows whether other parts have rows of them now.
+        missing: Parts that were left as they are, each with one of its files. These are missing,
+            with all others of their folders, so nobody knows whether they were removed.
     """
 
     files: int
@@ -64,6 +66,7 @@ class ArchiveReport:
     left_out: tuple[str, ...]
     removed: int = 0
     untold: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def archive(
@@ -131,8 +134,10 @@ def archive(
         failed.sort(key=lambda one: one[SOURCE])
         _write_csv(out / SUMMARY, summaries)
         _write_csv(out / ERRORS, failed, columns=[SOURCE, "reason"])
-        removed, untold = remove_outdated(parts, items) if is_alone() else (0, ())
-    return ArchiveReport(len(summaries), made, tuple(failed), tuple(left_out), removed, untold)
+        removed, untold, missing = remove_outdated(parts, items) if is_alone() else (0, (), ())
+    return ArchiveReport(
+        len(summaries), made, tuple(failed), tuple(left_out), removed, untold, missing
+    )
 
 
 def _is_to_be_made(parts: Path, item: Item) -> bool:

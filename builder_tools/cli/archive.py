@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from builder_tools.cli.model import add_model_options, detector_options, progress_bar
@@ -11,7 +12,7 @@ from builder_tools.cli.over_time import SMOOTH_S
 from builder_tools.cli.verb import Verb, counted, need_extra, positive
 
 MOST_NAMES = 3
-"""Parts of an earlier version that are named; their number is always told."""
+"""Parts that were left and are named; their number is always told."""
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -67,13 +68,19 @@ def _run(options: argparse.Namespace) -> int:
     if report.removed:
         removed = counted(report.removed, "part")
         print(f"{removed} of replaced, removed or regrouped files removed", file=sys.stderr)
+    if report.missing:
+        print(
+            f"{counted(len(report.missing), 'part')} left in {options.out / PARTS} "
+            f"({_first_of(report.missing)}): their files are missing, with all others of their "
+            "folders. If they were removed, remove these parts, too; not if only a disk is away.",
+            file=sys.stderr,
+        )
     if report.untold:
-        names = ", ".join(report.untold[:MOST_NAMES])
-        names += " ..." if len(report.untold) > MOST_NAMES else ""
         print(
             f"{counted(len(report.untold), 'part')} of an earlier version left in "
-            f"{options.out / PARTS} ({names}): whoever reads that folder finds rows of them, too, "
-            "which other parts may have now. Remove them, or make the archive anew elsewhere.",
+            f"{options.out / PARTS} ({_first_of(report.untold)}): whoever reads that folder finds "
+            "rows of them, too, which other parts may have now. Remove them, or make the archive "
+            "anew elsewhere.",
             file=sys.stderr,
         )
     print(
@@ -81,6 +88,10 @@ def _run(options: argparse.Namespace) -> int:
         f"now, {counted(len(report.failed), 'file')} failed)"
     )
     return 1 if report.failed else 0
+
+
+def _first_of(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST_NAMES]) + (" ..." if len(names) > MOST_NAMES else "")
 
 
 VERBS = {

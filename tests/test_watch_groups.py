@@ -8,12 +8,13 @@ import pytest
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("alembic")
 
+import sqlalchemy as sa
 from test_watch import BERLIN, made_visit, postgres, server, sighting, url  # noqa: F401
 
 from builder_tools.cli import main
 from builder_tools.timeline.exhibits_config import read_config
 from builder_tools.watch.config import Site, read_site
-from builder_tools.watch.database import Database
+from builder_tools.watch.database import Database, DatabaseError
 from builder_tools.watch.engines import engine_of, file_of
 from builder_tools.watch.exhibit_results import report_paragraphs
 from builder_tools.watch.report import figures
@@ -157,3 +158,16 @@ def test_a_database_file_is_the_one_that_its_address_names(tmp_path, query):
     named = file_of(engine_of(address))
     found = file_of(engine_of(read_site(tmp_path / "What? 5%" / "show.toml").database))
     assert found == tmp_path / "What? 5%" / named
+
+
+@pytest.mark.parametrize("version", ["0001", "4ae1027a6acf"])
+def test_the_database_of_another_program_is_not_taken_for_ours(url, version):
+    """Alembic keeps the versions of all programs in a table of the same name."""
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE alembic_version (version_num varchar(32))"))
+        connection.execute(sa.text(f"INSERT INTO alembic_version VALUES ('{version}')"))
+    engine.dispose()
+    for open_database in (Database, Database.with_visits):
+        with pytest.raises(DatabaseError, match=r"another program's.*one of its own"):
+            open_database(url, BERLIN)

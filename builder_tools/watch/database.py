@@ -314,11 +314,21 @@ class Database:
 
 
 def _version_of(engine: sa.Engine) -> str | None:
-    """Return the version of a database's schema, or None if there is none."""
+    """Return the version of a database's schema, or None if there is none.
+
+    Raises:
+        DatabaseError: If it is the version of another program's tables.
+    """
     from alembic.migration import MigrationContext
 
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        version = MigrationContext.configure(connection).get_current_revision()
+        if version is not None and not sa.inspect(connection).has_table(VISITS.name):
+            raise DatabaseError(
+                f"The database {name_of(engine)} is another program's: its tables have a version, "
+                f"{version}, but there is none of visits. Give `watch` one of its own."
+            )
+        return version
 
 
 def _close(connection: sa.Connection, own) -> list[Mapping[str, Any]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from datetime import timedelta
 
 import pytest
 
@@ -10,7 +12,7 @@ pytest.importorskip("sqlalchemy")
 pytest.importorskip("alembic")
 
 from made_machine import Machine
-from test_watch import BERLIN, NOON
+from test_watch import BERLIN, NOON, made_visit, sighting
 from test_watch_trouble import visits
 
 from builder_tools.watch import service
@@ -81,3 +83,22 @@ def test_an_error_of_our_own_tells_what_is_lost(tmp_path, monkeypatch, caplog):
     with pytest.raises(KeyError, match="dwell"):
         machine.watch(database, machine.passes(4, somebody=True))
     assert caplog.messages == ["One visit was not written."]
+
+
+def test_what_is_forgotten_is_no_longer_in_the_file(tmp_path, monkeypatch):
+    """SQLite may leave deleted rows where they were, unless it was built otherwise, as Debian's."""
+    connect, path = sqlite3.dbapi2.connect, tmp_path / "v.db"
+
+    def connect_as_sqlite_is_by_default(*given, **named):
+        connection = connect(*given, **named)
+        connection.execute("PRAGMA secure_delete = OFF")
+        return connection
+
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", connect_as_sqlite_is_by_default)
+    database = Database(str(path), BERLIN)
+    database.write([], [(made_visit(1, 9.0), sighting("The secret room"))])
+    database.close()
+    assert b"secret room" in path.read_bytes()
+    assert database.forget(10, NOON + timedelta(days=20)) == 1
+    database.close()
+    assert b"secret room" not in path.read_bytes()

@@ -30,7 +30,7 @@ consent = "Signs at both doors tell that faces are analysed and that no image is
 minimum_group = 5             # nothing is told of fewer visits
 minimum_dwell_s = 2.0         # whoever leaves sooner is a passer-by
 gap_s = 10.0                  # out of sight for longer is another visit
-keep_days = 365               # older visits are deleted
+keep_days = 365               # older visits are deleted while it runs
 rank_by = "share_happy"       # dwell, intensity, valence, arousal or share_EMOTION
 
 [[camera]]

@@ -171,3 +171,17 @@ def test_the_database_of_another_program_is_not_taken_for_ours(url, version):
     for open_database in (Database, Database.with_visits):
         with pytest.raises(DatabaseError, match=r"another program's.*one of its own"):
             open_database(url, BERLIN)
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("mysql+pymysql://me@host/x", "neither SQLite nor PostgreSQL"),
+        ("postgresql+psycopg_async://me@host/x", "its driver is asynchronous"),
+    ],
+)
+def test_an_address_of_another_kind_is_a_sentence(address, reason):
+    """No driver of it has to be installed to be told so."""
+    pytest.importorskip("psycopg")
+    with pytest.raises(ValueError, match=rf"Expected a database.*{reason}"):
+        Database(address, BERLIN)

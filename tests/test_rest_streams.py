@@ -224,6 +224,38 @@ def test_a_stream_tells_the_rest_it_learned(face_video):
     assert rest.frames > 10
 
 
+@pytest.mark.parametrize("rest", ["auto", 3.0])
+def test_the_rest_seen_longest_is_told_also_long_after(rest):
+    """Whoever had left a minute before the end was lost, or somebody passing took their place."""
+    tracker = RestTracker(rest)
+    for step in range(60):
+        tracker.learn([seen(1, *CALM)], step / 10)
+    known = tracker.resting_face()
+    for second in range(6, 100):
+        tracker.learn([], float(second))
+    assert tracker.resting_face() == known
+    for step in range(20):
+        tracker.learn([seen(2, *nine(neutral=0.9))], 100 + step / 10)
+    assert tracker.resting_face() == known
+    tracker.learn([], 200.0)
+    assert tracker.resting_face() == known
+    tracker.look_neutral()
+    tracker.learn([], 201.0)
+    with pytest.raises(ValueError, match="Expected a face at rest"):
+        tracker.resting_face()
+
+
+def test_the_rest_seen_longest_is_told_though_it_fades():
+    """Beyond the memory of two minutes, whoever came first was told."""
+    tracker = RestTracker("auto")
+    for step in range(1500):
+        tracker.learn([seen(1, *CALM)], step / 10)
+    for step in range(3000):
+        tracker.learn([seen(2, *nine(neutral=0.9))], 150 + step / 10)
+    told = tracker.resting_face().log_probabilities
+    assert told == pytest.approx(np.log(nine(neutral=0.9)), rel=1e-6)
+
+
 def test_the_key_c_asks_everybody_to_look_neutral(face_video, monkeypatch, caplog):
     class Keys:
         """A window in which somebody presses c once."""

@@ -62,13 +62,17 @@ FORGET_S = 60.0
 
 @dataclass
 class _Rest:
-    """What is known about a person's rest: mean, mean square distance from it, seconds of rest."""
+    """What is known about a person's rest: mean, mean square distance from it, seconds of rest.
+
+    `seconds` are those in memory, `seen_s` all of them.
+    """
 
     first_s: float
     last_s: float
     mean: list[float]
     square: float = 0.0
     seconds: float = 0.0
+    seen_s: float = 0.0
     frames: int = 0
 
 
@@ -113,6 +117,7 @@ class RestTracker:
         self.rest, self._memory_s, self._forget_s = rest, memory_s, forget_s
         self._natural = natural
         self._states: dict[int, _Rest] = {}
+        self._longest: _Rest | None = None
         self._classes: _Classes | None = None
         self._begins_anew = False
 
@@ -150,7 +155,9 @@ class RestTracker:
         if self._begins_anew:
             self.rest, self._classes, self._begins_anew = LOOK_NEUTRAL_S, None, False
             self._states.clear()
+            self._longest = None
         for track in [t for t, s in self._states.items() if time_s - s.last_s > self._forget_s]:
+            self._longest = self._longest_known()
             del self._states[track]
         for face in found:
             classes, track = self._classes_of(face), face.face.track
@@ -183,6 +190,8 @@ class RestTracker:
     def resting_face(self, model: str | None = None) -> RestingFace:
         """Return the rest of the person seen at rest for the longest time.
 
+        They need not be in sight any more, nor remembered by `update`.
+
         Args:
             model: The model that gave the probabilities (`EmotionClassifier.identity`).
 
@@ -191,7 +200,7 @@ class RestTracker:
         """
         if isinstance(self.rest, RestingFace):
             return self.rest
-        state = max(self._states.values(), key=lambda one: one.seconds, default=None)
+        state = self._longest_known()
         if state is None or not state.seconds:
             raise ValueError(
                 "Expected a face at rest. Received: none. Look neutral for some seconds, or give "
@@ -200,6 +209,11 @@ class RestTracker:
         spread, trust = self._belief(state)
         names, population = self._classes.names, self._classes.population
         return RestingFace(names, tuple(state.mean), population, state.frames, spread, trust, model)
+
+    def _longest_known(self) -> _Rest | None:
+        """Return what is known of the person seen at rest longest, also if they are forgotten."""
+        known = [*([self._longest] if self._longest else []), *self._states.values()]
+        return max(known, key=lambda one: one.seen_s, default=None)
 
     def _compared(self, face: FaceEmotion) -> FaceEmotion:
         """Compare one face, in plain numbers: for nine classes, several times as fast as arrays."""
@@ -262,6 +276,7 @@ def _may_be_rest(shown: Sequence[float], classes: _Classes) -> bool:
 def _take_in(state: _Rest, logs: list[float], step_s: float, memory_s: float) -> None:
     """Update mean and mean square with `step_s` seconds, weighted among those they are based on."""
     state.frames += 1
+    state.seen_s += step_s
     state.seconds = min(state.seconds + step_s, memory_s)
     weight = step_s / state.seconds if state.seconds > 0 else 1.0
     before = state.mean

@@ -11,6 +11,7 @@ from builder_tools.results import Box, Face, FaceEmotion, FrameResult
 from builder_tools.tracking import (
     EmotionSmoother,
     FaceTracker,
+    RestTracker,
     label_changes_per_minute,
     score_tracks,
 )
@@ -121,14 +122,6 @@ def test_a_face_of_another_size_is_somebody_else():
     assert tracks(tracker, [face(60, 60, side=120)], 0.04) == [2]
 
 
-def test_time_may_stand_but_not_go_back():
-    tracker = FaceTracker()
-    tracker.update([face(0)], 1.0)
-    assert tracks(tracker, [face(0)], 1.0) == [1]
-    with pytest.raises(ValueError, match=r"Expected a time >= 1.0"):
-        tracker.update([face(0)], 0.9)
-
-
 @pytest.mark.parametrize("options", [{"max_gap_s": -1}, {"start_score": 2}])
 def test_settings_out_of_range(options):
     with pytest.raises(ValueError, match="Expected max_gap_s"):
@@ -201,6 +194,20 @@ def shown(track, happy, valence=None):
     return FaceEmotion(
         Face(Box(0, 0, 9, 9), 0.9, track=track), {"happy": happy, "sad": rest}, valence, valence
     )
+
+
+@pytest.mark.parametrize(
+    ("follower", "found"),
+    [(FaceTracker(), face(0)), (EmotionSmoother(0.3), shown(1, 0.1)), (RestTracker(3.0), shown(1, 0.1))],
+)
+def test_time_may_stand_but_not_go_back(follower, found):
+    """A smoother gave probabilities of 22 and -21 for a time one second back."""
+    (first,) = follower.update([found], 1.0)
+    assert list(follower.update([found], 1.0)) == [first]
+    with pytest.raises(ValueError, match=r"Expected a time >= 1.0"):
+        follower.update([found], 0.9)
+    with pytest.raises(ValueError, match=r"Expected a time >= 1.0"):
+        follower.update([], 0.9)
 
 
 @pytest.mark.parametrize("steps", [[1.0], [0.25] * 4, [0.1, 0.6, 0.05, 0.25]])

@@ -31,6 +31,7 @@ from builder_tools.rest import (
     trust_of,
 )
 from builder_tools.results import FaceEmotion
+from builder_tools.tracking.clock import passed_s
 
 AUTO = "auto"
 FAR = 1.5
@@ -120,6 +121,7 @@ class RestTracker:
         self._longest: _Rest | None = None
         self._classes: _Classes | None = None
         self._begins_anew = False
+        self._time_s: float | None = None
 
     @property
     def is_auto(self) -> bool:
@@ -144,14 +146,19 @@ class RestTracker:
             time_s: Time of the image in seconds; not earlier than that of the previous one.
 
         Raises:
-            ValueError: If a class has no population (`auto`, seconds), or the resting face has
-                other classes.
+            ValueError: If time goes backwards, a class has no population (`auto`, seconds), or the
+                resting face has other classes.
         """
         self.learn(found, time_s)
         return self.compare(found)
 
     def learn(self, found: Sequence[FaceEmotion], time_s: float) -> None:
-        """Learn from the faces of the next image that are at rest; arguments as in `update`."""
+        """Learn from the faces of the next image that are at rest.
+
+        Arguments and errors are those of `update`.
+        """
+        passed_s(self._time_s, time_s)
+        self._time_s = time_s
         if self._begins_anew:
             self.rest, self._classes, self._begins_anew = LOOK_NEUTRAL_S, None, False
             self._states.clear()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from builder_tools.results import FaceEmotion, SteadyEmotion
+from builder_tools.tracking.clock import passed_s
 
 DEFAULT_MARGIN = 0.1
 FORGET_TIME_CONSTANTS = 5.0
@@ -54,6 +55,7 @@ class EmotionSmoother:
         self.time_constant_s, self.margin = time_constant_s, margin
         self._forget_s = max(FORGET_TIME_CONSTANTS * time_constant_s, FORGET_LEAST_S)
         self._states: dict[int, _State] = {}
+        self._time_s: float | None = None
 
     def update(self, found: Sequence[FaceEmotion], time_s: float) -> tuple[FaceEmotion, ...]:
         """Return the faces of the next image, smoothed; those without a track stay as they are.
@@ -61,7 +63,12 @@ class EmotionSmoother:
         Args:
             found: The faces, with `face.track` set.
             time_s: Time of the image in seconds; not earlier than that of the previous one.
+
+        Raises:
+            ValueError: If time goes backwards.
         """
+        passed_s(self._time_s, time_s)
+        self._time_s = time_s
         kept = {t: s for t, s in self._states.items() if time_s - s.time_s <= self._forget_s}
         self._states = kept
         smoothed: list[FaceEmotion] = []

@@ -291,6 +291,14 @@ def check_whole(least: int, most: float = math.inf, /, **values: int) -> None:
             raise ValueError(f"Expected {name} {limit}, a whole number. Received: {value!r}.")
 
 
+def check_flag(**values: bool) -> None:
+    """Raise a ValueError if an argument is neither True nor False, nor NumPy's, nor 1 or 0."""
+    is_right, words = _PLAIN_TYPES["bool"]
+    for name, value in values.items():
+        if not is_right(value):
+            raise ValueError(f"Expected {name} to be {words}. Received: {value!r}.")
+
+
 def check_choice(name: str, value: str, allowed: Collection[str]) -> None:
     """Raise a ValueError if an argument is not one of the allowed values."""
     if value not in list(allowed):

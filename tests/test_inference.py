@@ -188,11 +188,21 @@ def test_what_is_no_image_is_refused(source, error, message):
         ({"workers": -1}, "workers >= 1"),
         ({"workers": "2"}, "workers >= 1, a whole number. Received: '2'"),
         ({"batch_size": 2.5}, "batch_size >= 1, a whole number. Received: 2.5"),
+        ({"track": "no"}, "Expected track to be True or False. Received: 'no'"),
+        ({"geometry": "no"}, "Expected geometry to be True or False. Received: 'no'"),
+        ({"every_face": "no"}, "Expected every_face .* True or False. Received: 'no'"),
+        ({"mirror": "no"}, "Expected mirror .* True or False. Received: 'no'"),
     ],
 )
 def test_wrong_options_are_refused_with_the_choices(options, message):
     with pytest.raises(ValueError, match=message):
         fake_inference(**options)
+
+
+def test_drawing_is_wanted_or_not():
+    with pytest.raises(ValueError, match="Expected draw to be True or False. Received: 'no'"):
+        fake_inference().analyse_image(made_image(3), draw="no")
+    assert fake_inference(track=np.True_).analyse_image(made_image(3), draw=0).image is None
 
 
 @pytest.mark.parametrize(

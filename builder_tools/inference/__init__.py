@@ -17,7 +17,7 @@ import numpy as np
 
 from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector, face_square
 from builder_tools.detectors.turning import AUTO
-from builder_tools.fields import check_choice, check_positive, check_whole, checked_part
+from builder_tools.fields import check_choice, check_flag, check_positive, check_whole, checked_part
 from builder_tools.inference.analysis import Analyser
 from builder_tools.inference.batch import (
     MULTI_FACE_POLICIES,
@@ -133,9 +133,9 @@ class Inference:
         mirror: Whether images are then flipped left to right; boxes are of the image so turned.
 
     Raises:
-        ValueError: If a mode or policy is not one of those listed, `smooth_s` is negative or
-            given without `track`, `detect_every` is above 1 without `track`, `decision` is
-            given along with a model, or `rest` is none of the above or from another model.
+        ValueError: If an option is none of those listed, `smooth_s` is negative or given without
+            `track`, `detect_every` is above 1 without `track`, `decision` is given along with a
+            model, or `rest` is none of the above or from another model.
 
     An object may be used by one thread at a time (`online` runs detector and model on its own
     threads, so that a slow one does not hold up the others). Close it, or use it in a `with`.
@@ -171,6 +171,7 @@ class Inference:
         check_choice("inference_mode", inference_mode, tuple(INFERENCE_MODES))
         check_positive(img_size=img_size, workers=workers)
         check_whole(1, batch_size=batch_size, detect_every=detect_every)
+        check_flag(track=track, geometry=geometry)
         if detect_every > 1 and not track:
             raise ValueError("Expected track=True with detect_every: only tracked faces move.")
         self.show_state_mode, self.inference_mode = show_state_mode, inference_mode
@@ -270,6 +271,7 @@ class Inference:
         Raises:
             FileNotFoundError, ValueError, OSError: If the image cannot be read.
         """
+        check_flag(draw=draw)
         check_rest(self._rest, "img", self.model)
         view = self._image_view
         image, shown = view.applied(read_image(source)), self._show_sink(hold=True)

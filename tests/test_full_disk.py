@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fakes import FakeDetector, FakeModel, a_face
 
@@ -15,6 +17,7 @@ from builder_tools import Inference
 from builder_tools.cli import main
 from builder_tools.cli.over_time import writing_timeline
 from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.inference.sinks import LiveVideoSink, VideoSink, closer
 from builder_tools.media import VideoWriter
 from builder_tools.results import FrameResult
 from builder_tools.timeline import writer
@@ -164,3 +167,21 @@ def test_a_film_that_cannot_be_finished_is_not_left(astronaut, tmp_path):
         writer.write(astronaut)
         writer.write(astronaut[::-1])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [VideoSink, LiveVideoSink])
+def test_a_film_that_finds_no_room_midway_is_named(kind, tmp_path):
+    """Discarding it found no room either, and that error named a temporary file."""
+    film, random = tmp_path / "drawn.mp4", np.random.default_rng(0)
+    sink = kind(VideoWriter(film, 25, (160, 120)))
+    with (
+        room_for(200_000),
+        pytest.raises(OSError, match=r"Cannot write .*drawn\.mp4") as told,
+        ExitStack() as stack,
+    ):
+        stack.push(closer(sink))
+        for number in range(100):
+            noise = random.integers(0, 256, (120, 160, 3), np.uint8)
+            sink.take(FrameResult("film", number, number / 25, (), noise))
+    assert told.value.errno == errno.EFBIG
+    assert not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -176,7 +176,9 @@ class VideoWriter:
         container, self._container = self._container, None
         try:
             if container is not None:
-                container.close()
+                # What it cannot write any more is not wanted, and the error at hand says why.
+                with suppress(OSError, ValueError), explained_writing(self.path):
+                    container.close()
         finally:
             self._partial.unlink(missing_ok=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -10,9 +12,9 @@ import av
 import numpy as np
 import pytest
 from odd_videos import encode, grey, read, record
-from PIL import Image
+from PIL import ExifTags, Image
 
-from builder_tools.media import CameraReader
+from builder_tools.media import CameraReader, VideoReader
 from builder_tools.media.clips import ClipReader
 
 
@@ -114,6 +116,35 @@ def test_animations_are_videos(tmp_path, suffix, more):
     assert shown.mean() == pytest.approx(160, abs=3)
 
 
+@pytest.mark.parametrize("by", ["name", "pipe"])
+def test_an_animated_png_is_a_video_whatever_comes_first(tmp_path, by):
+    """FFmpeg looks at its first 2 kB, in which a colour profile may stand alone.
+
+    PyAV frees the name of the profile twice if it is asked for it, which ends the process.
+    """
+    path = tmp_path / "moves.png"
+    images = [Image.fromarray(grey(value)) for value in (0, 100, 200)]
+    profile = np.random.default_rng(0).bytes(100_000)
+    images[0].save(path, save_all=True, append_images=images[1:], duration=40, icc_profile=profile)
+    assert path.read_bytes().index(b"acTL") > 50_000
+    source = path
+    if by == "pipe":
+        os.mkfifo(source := tmp_path / "fifo")
+        threading.Thread(target=lambda: source.write_bytes(path.read_bytes()), daemon=True).start()
+    found = [(frame.time_s, frame.image.mean()) for frame in read(source)[1]]
+    assert np.array(found) == pytest.approx(np.array([(0, 0), (0.04, 100), (0.08, 200)]), abs=1)
+    gc.collect()
+
+
+@pytest.mark.parametrize("name", ["still.png", "cut.png"])
+def test_a_png_of_one_image_is_no_video(tmp_path, name):
+    path = tmp_path / name
+    Image.fromarray(grey(9)).save(path)
+    path.write_bytes(path.read_bytes()[: None if name == "still.png" else 30])
+    with pytest.raises(ValueError, match="still image|Cannot read"):
+        VideoReader(path)
+
+
 @pytest.mark.parametrize(("suffix", "more"), [("webp", {"lossless": True}), ("png", {"blend": 0})])
 def test_transparent_pixels_of_an_animation_are_white(tmp_path, suffix, more):
     path = tmp_path / f"a.{suffix}"
@@ -123,6 +154,27 @@ def test_transparent_pixels_of_an_animation_are_white(tmp_path, suffix, more):
     images = [Image.fromarray(shade) for shade in shades]
     images[0].save(path, save_all=True, append_images=images[1:], duration=100, **more)
     assert [frame.image.mean() for frame in read(path)[1]] == [0, 255]
+
+
+@pytest.mark.parametrize("kind", ["mjpeg", "png"])
+@pytest.mark.parametrize(("orientation", "size"), [(1, (64, 48)), (6, (48, 64))])
+def test_images_with_exif_data_of_their_own_are_read(tmp_path, kind, orientation, size):
+    """As from many cameras; PyAV refuses to tell of side data that it does not know."""
+    path, exif = tmp_path / f"film.{kind}", Image.Exif()
+    exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Make] = orientation, "A camera"
+    images = [Image.fromarray(grey(value)) for value in (0, 100, 200)]
+    for image in images:
+        image.paste((255, 255, 255), (0, 0, 16, 16))
+    if kind == "png":
+        images[0].save(path, save_all=True, append_images=images[1:], exif=exif)
+    else:
+        with path.open("wb") as file:
+            for image in images:
+                image.save(file, "JPEG", exif=exif)
+    reader, frames = read(path)
+    assert reader.size == size and len(frames) == 3
+    corner = frames[0].image[:16, -16:] if orientation == 6 else frames[0].image[:16, :16]
+    assert corner.mean() > 240 and frames[0].image.mean() < 60
 
 
 def test_images_that_change_their_size_keep_their_shape(tmp_path):

@@ -1,7 +1,11 @@
-"""Reads animated WebP as a video: FFmpeg does not support it, Pillow does."""
+"""Animations that FFmpeg does not recognise.
+
+Animated WebP is read by Pillow; of an animated PNG, FFmpeg has to be told that it is one.
+"""
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
@@ -13,6 +17,38 @@ from builder_tools.media.pipes import Interrupted, Pipe
 
 SHORTEST_MS, INSTEAD_MS = 10, 100
 """As in browsers: images with a duration of at most the first are shown for the second."""
+
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MOST_CHUNKS = 1000
+"""Chunks of a PNG looked at before its first image."""
+
+
+def is_animated_png(source: str | Pipe, start: bytes) -> bool:
+    """Return whether a source is a PNG of several images.
+
+    FFmpeg takes it for a still image if that is not said in the first 2 kB, as behind a colour
+    profile.
+
+    Args:
+        source: Path or pipe.
+        start: Its first 16 bytes or more.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    if not start.startswith(_PNG):
+        return False
+    opened = io.BufferedReader(source.view()) if isinstance(source, Pipe) else open(source, "rb")
+    with opened as file:
+        place = len(_PNG)
+        for _ in range(_MOST_CHUNKS):
+            file.seek(place)
+            length, kind = file.read(4), file.read(4)
+            if kind in (b"", b"acTL", b"IDAT"):
+                return kind == b"acTL"
+            place += 12 + int.from_bytes(length, "big")
+    return False
 
 
 def animation_as_video(source: str | Pipe, start: bytes) -> IO[bytes] | None:

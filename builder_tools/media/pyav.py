@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from builder_tools.media.addresses import camera_name
-from builder_tools.media.animations import animation_as_video
+from builder_tools.media.animations import animation_as_video, is_animated_png
 from builder_tools.media.pipes import Interrupted, Pipe
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ def explained_writing(what: str | Path) -> Iterator[None]:
 def open_input(source: str | Pipe, **options: Any) -> InputContainer:
     """Open a file, a pipe or an address for reading.
 
-    A file cannot make FFmpeg open other files or addresses: playlists are refused. An animated
-    WebP, which FFmpeg does not know, is opened as a video of the same images.
+    A file cannot make FFmpeg open other files or addresses: playlists are refused. Animated WebP
+    and PNG, which FFmpeg does not always recognise, are opened all the same.
 
     Args:
         source: Path, address or pipe.
@@ -128,6 +128,8 @@ def open_input(source: str | Pipe, **options: Any) -> InputContainer:
     else:
         with Path(source).open("rb") as file:
             start = file.read(16)
+    if is_animated_png(source, start):
+        options["format"] = "apng"
     opened = animation_as_video(source, start)
     if opened is None and isinstance(source, Pipe):
         if not source.has_late_index():

@@ -43,6 +43,10 @@ EARLY_END_S = 1.0
 """A video that ends this much before its declared end is reported as truncated."""
 LONGEST_GAP_S = 3e7
 """About a year: a timestamp further from the previous one is invalid."""
+_QUARTER = np.array([[0, -1], [1, 0]])
+"""Matrix of 90 degrees counterclockwise."""
+_CRASHES = frozenset({"png", "apng"})
+"""Codecs whose side data PyAV frees twice, if there is a colour profile: that ends the process."""
 
 _logger = logging.getLogger(__name__)
 
@@ -121,7 +125,7 @@ class VideoReader:
         elif self._container.duration is not None:
             self.duration_s = self._container.duration / import_av().time_base
         self.has_audio = bool(known_streams(self._container.streams.audio))
-        self._matrix = _display_matrix(first)
+        self._matrix = _display_matrix(first, self._stream.codec_context.name)
         self._shown_size = square_size(first, self._stream)
         check_video_size(self._shown_size, self._name)
         turned = self._matrix[0, 0] == 0
@@ -235,18 +239,25 @@ class VideoReader:
             _logger.warning("%s", self.warning)
 
 
-def _display_matrix(image: VideoFrame) -> np.ndarray:
+def _display_matrix(image: VideoFrame, codec: str) -> np.ndarray:
     """Return the matrix that turns the coded image for display: `(2, 2)` of -1, 0, 1.
 
     Only quarter turns and mirrorings: a matrix of another angle becomes the nearest of them, and
-    its scale is ignored.
+    its scale is ignored. Mirrorings are not known of PNG, nor beside data that PyAV does not know,
+    such as Exif.
 
     Call it for the first image only: PyAV creates a reference cycle for each image whose side
     data is accessed, and a whole video of them takes gigabytes until garbage is collected.
 
     FFmpeg's matrix maps a point to x' = a x + c y, y' = b x + d y; here it is [[a, b], [c, d]].
     """
-    data: Any = image.side_data.get("DISPLAYMATRIX")
+    turn = np.linalg.matrix_power(_QUARTER, round(image.rotation / 90) % 4)
+    if codec in _CRASHES:
+        return turn
+    try:
+        data: Any = image.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV lists all side data or none
+        return turn
     if data is None:
         return np.eye(2, dtype=int)
     given = np.frombuffer(data, np.int32)[:9].reshape(3, 3)[:2, :2].astype(float)

@@ -190,8 +190,8 @@ def test_what_is_no_image_is_refused(source, error, message):
         ({"batch_size": 2.5}, "batch_size >= 1, a whole number. Received: 2.5"),
         ({"track": "no"}, "Expected track to be True or False. Received: 'no'"),
         ({"geometry": "no"}, "Expected geometry to be True or False. Received: 'no'"),
-        ({"every_face": "no"}, "Expected every_face .* True or False. Received: 'no'"),
-        ({"mirror": "no"}, "Expected mirror .* True or False. Received: 'no'"),
+        ({"every_face": "no"}, r"Expected every_face .* True or False. Received: 'no'"),
+        ({"mirror": "no"}, r"Expected mirror .* True or False. Received: 'no'"),
     ],
 )
 def test_wrong_options_are_refused_with_the_choices(options, message):
@@ -200,7 +200,7 @@ def test_wrong_options_are_refused_with_the_choices(options, message):
 
 
 def test_drawing_is_wanted_or_not():
-    with pytest.raises(ValueError, match="Expected draw to be True or False. Received: 'no'"):
+    with pytest.raises(ValueError, match=r"Expected draw to be True or False\. Received: 'no'"):
         fake_inference().analyse_image(made_image(3), draw="no")
     assert fake_inference(track=np.True_).analyse_image(made_image(3), draw=0).image is None
 

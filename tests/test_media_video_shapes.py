@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import gc
+import io
 import os
+import subprocess
+import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -118,10 +120,7 @@ def test_animations_are_videos(tmp_path, suffix, more):
 
 @pytest.mark.parametrize("by", ["name", "pipe"])
 def test_an_animated_png_is_a_video_whatever_comes_first(tmp_path, by):
-    """FFmpeg looks at its first 2 kB, in which a colour profile may stand alone.
-
-    PyAV frees the name of the profile twice if it is asked for it, which ends the process.
-    """
+    """FFmpeg looks at its first 2 kB, in which a colour profile may stand alone."""
     path = tmp_path / "moves.png"
     images = [Image.fromarray(grey(value)) for value in (0, 100, 200)]
     profile = np.random.default_rng(0).bytes(100_000)
@@ -133,7 +132,26 @@ def test_an_animated_png_is_a_video_whatever_comes_first(tmp_path, by):
         threading.Thread(target=lambda: source.write_bytes(path.read_bytes()), daemon=True).start()
     found = [(frame.time_s, frame.image.mean()) for frame in read(source)[1]]
     assert np.array(found) == pytest.approx(np.array([(0, 0), (0.04, 100), (0.08, 200)]), abs=1)
-    gc.collect()
+
+
+def test_a_film_of_png_images_with_a_colour_profile_ends_no_process(tmp_path):
+    """A web server was ended by a film of ten such images."""
+    path, tick = tmp_path / "film.mov", Fraction(1, 25)
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
+        for number in range(10):
+            Image.fromarray(grey(100)).save(file := io.BytesIO(), "PNG", icc_profile=b"profile")
+            packet = av.Packet(file.getvalue())
+            packet.stream, packet.time_base = stream, tick
+            packet.pts = packet.dts = number
+            film.mux(packet)
+    code = "import gc, sys; from builder_tools.media import VideoReader; "
+    code += "print(len(list(VideoReader(sys.argv[1])))); gc.collect()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "10\n"
 
 
 @pytest.mark.parametrize("name", ["still.png", "cut.png"])
@@ -141,7 +159,7 @@ def test_a_png_of_one_image_is_no_video(tmp_path, name):
     path = tmp_path / name
     Image.fromarray(grey(9)).save(path)
     path.write_bytes(path.read_bytes()[: None if name == "still.png" else 30])
-    with pytest.raises(ValueError, match="still image|Cannot read"):
+    with pytest.raises(ValueError, match=r"still image|Cannot read"):
         VideoReader(path)
 
 

@@ -198,7 +198,11 @@ def shown(track, happy, valence=None):
 
 @pytest.mark.parametrize(
     ("follower", "found"),
-    [(FaceTracker(), face(0)), (EmotionSmoother(0.3), shown(1, 0.1)), (RestTracker(3.0), shown(1, 0.1))],
+    [
+        (FaceTracker(), face(0)),
+        (EmotionSmoother(0.3), shown(1, 0.1)),
+        (RestTracker(3.0), shown(1, 0.1)),
+    ],
 )
 def test_time_may_stand_but_not_go_back(follower, found):
     """A smoother gave probabilities of 22 and -21 for a time one second back."""

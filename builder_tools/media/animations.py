@@ -39,8 +39,8 @@ def is_animated_png(source: str | Pipe, start: bytes) -> bool:
     """
     if not start.startswith(_PNG):
         return False
-    opened = io.BufferedReader(source.view()) if isinstance(source, Pipe) else open(source, "rb")
-    with opened as file:
+    raw = source.view() if isinstance(source, Pipe) else io.FileIO(source)
+    with io.BufferedReader(raw) as file:
         place = len(_PNG)
         for _ in range(_MOST_CHUNKS):
             file.seek(place)

@@ -106,25 +106,23 @@ def draw_batch(
 
     drawer, view, drawn, failed = _drawer(options), Orientation(options.rotate), DrawnImages(), 0
     found = zip(table, job.paths, stamps, strict=True)
-    drawable = [one for one in found if one[0].status != "unreadable"]
+    drawable = {
+        _hash_of(row, stamp): (row, path, stamp)
+        for row, path, stamp in found
+        if row.status != "unreadable"
+    }
 
     def holds(place: int, value: dict[str, Any]) -> bool:
-        return (
-            place < len(drawable)
-            and value["of"] == _hash_of(drawable[place][0], drawable[place][2])
-            and (value["drawn"] is None or (options.out / value["drawn"]).is_file())
-        )
+        name = value["drawn"]
+        return value["of"] in drawable and name is not None and (options.out / name).is_file()
 
     options.out.mkdir(parents=True, exist_ok=True)
     with Journal(options.out / UNFINISHED, _run_of(job, options), of=OF) as journal:
-        done = journal.begin(_item, holds=holds)
-        for value in done:
-            failed += _told(value["error"])
-            if value["drawn"] is not None:
-                drawn.take(options.out / value["drawn"])
-        left = drawable[len(done) :]
-        for row, path, stamp in progress_bar(left, "images drawn", total=len(left)):
-            value = {"of": _hash_of(row, stamp), "drawn": None, "error": None}
+        done = {value["of"]: value["drawn"] for value in journal.begin(_item, holds=holds)}
+        for name in done.values():
+            drawn.take(options.out / name)
+        left = [one for one in drawable.items() if one[0] not in done]
+        for of, (row, path, stamp) in progress_bar(left, "images drawn", total=len(left)):
             below = path.relative_to(job.folder)
             wanted = options.out / below.parent / drawn_name(below.name, options.out_format)
             faces = [FaceEmotion.from_dict(face) for face in row.faces]
@@ -133,11 +131,11 @@ def draw_batch(
                 if stamp_of(path) != stamp:
                     raise ValueError("it changed after its faces were found. Run the same again")
                 place = drawn.write(drawer.draw(view.applied(image), faces), wanted)
-                value["drawn"] = place.relative_to(options.out).as_posix()
             except IMAGE_ERRORS as error:
-                value["error"] = f"failed: {path}: cannot write it drawn: {error}"
-            failed += _told(value["error"])
-            journal.add(value)
+                print(f"failed: {path}: cannot write it drawn: {error}", file=sys.stderr)
+                failed += 1
+                continue
+            journal.add({"of": of, "drawn": place.relative_to(options.out).as_posix()})
         journal.remove()
     print(f"{options.out}: {counted(len(drawable) - failed, 'image')} drawn", file=sys.stderr)
     return failed
@@ -145,20 +143,13 @@ def draw_batch(
 
 def _item(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return the journal's entry of an image; raise KeyError if a field is missing."""
-    return {name: value[name] for name in ("of", "drawn", "error")}
+    return {name: value[name] for name in ("of", "drawn")}
 
 
 def _drawer(options: argparse.Namespace) -> DrawBox:
     from builder_tools.drawing import DrawBox
 
     return drawer_of(options) or DrawBox()
-
-
-def _told(error: str | None) -> bool:
-    """Print the error, if any; return whether there was one."""
-    if error is not None:
-        print(error, file=sys.stderr)
-    return error is not None
 
 
 def _hash_of(row: BatchRow, stamp: Stamp) -> str:

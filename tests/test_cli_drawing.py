@@ -51,6 +51,18 @@ def test_images_are_drawn_without_a_face_to_be_known(folder, tmp_path, capsys):
     assert "No face was found in 1 of the images" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("verb", ["img", "img-batch"])
+def test_an_image_without_room_for_its_bars_is_named(astronaut, tmp_path, caplog, verb):
+    path = write_image(tmp_path / "photos" / "tight.png", astronaut[60:200, 160:290])
+    write_image(tmp_path / "photos" / "wide.png", np.hstack([astronaut, astronaut * 0]))
+    images = [tmp_path / "photos"] if verb == "img-batch" else [path, path.with_name("wide.png")]
+    options = ["--csv", str(tmp_path / "a.csv")] if verb == "img-batch" else []
+    options += ["--out", str(tmp_path / "drawn"), "--bars", "--dial"]
+    assert main([verb, *map(str, images), *options]) == 0
+    (told,) = [line for line in caplog.messages if "too little room" in line]
+    assert told == f"{path}: There is too little room beside the face: bars and dials are left out"
+
+
 def test_a_batch_draws_every_image_below_its_folder(folder, tmp_path, capsys):
     out = tmp_path / "drawn"
     arguments = ["img-batch", str(folder), "--csv", str(tmp_path / "a.csv"), "--out", str(out)]

@@ -92,7 +92,7 @@ def test_bars_become_the_most_probable_three_of_all_faces_where_room_is_short(mo
     DrawBox(show_bars=True).draw(image, [a_face(box, "sad") for box in boxes])
     rows = {len(panel.rows) if (panel := next(iter(card.panels), None)) else 0 for card in seen}
     assert len(seen) == len(boxes) and rows == {3}
-    assert "left out" in caplog.text
+    assert "There is too little room beside 20 faces: all but the 3 most" in caplog.text
 
 
 def test_a_gallery_of_many_faces_has_all_its_labels(monkeypatch):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -28,6 +30,23 @@ if TYPE_CHECKING:
 UNFINISHED = "drawing.partial.jsonl"
 """The file that lists which images of a batch are drawn; removed once all of them are."""
 OF = "images and options of what is drawn"
+
+
+@contextmanager
+def named_warnings(image: str | Path) -> Iterator[None]:
+    """Have the warnings of drawing in the `with` block name the image."""
+
+    def name(record: logging.LogRecord) -> bool:
+        record.msg = f"%s: {record.msg}"
+        record.args = (str(image), *record.args)
+        return True
+
+    logger = logging.getLogger("builder_tools.drawing")
+    logger.addFilter(name)
+    try:
+        yield
+    finally:
+        logger.removeFilter(name)
 
 
 class DrawnImages:
@@ -130,7 +149,9 @@ def draw_batch(
                 image = read_image(path)
                 if stamp_of(path) != stamp:
                     raise ValueError("it changed after its faces were found. Run the same again")
-                place = drawn.write(drawer.draw(view.applied(image), faces), wanted)
+                with named_warnings(path):
+                    shown = drawer.draw(view.applied(image), faces)
+                place = drawn.write(shown, wanted)
             except IMAGE_ERRORS as error:
                 print(f"failed: {path}: cannot write it drawn: {error}", file=sys.stderr)
                 failed += 1

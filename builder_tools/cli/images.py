@@ -7,7 +7,13 @@ import sys
 from pathlib import Path
 
 from builder_tools.cli.drawing import add_drawing_options, expect_none_asked
-from builder_tools.cli.drawn_images import DrawnImages, check_drawing, draw_batch, drawn_name
+from builder_tools.cli.drawn_images import (
+    DrawnImages,
+    check_drawing,
+    draw_batch,
+    drawn_name,
+    named_warnings,
+)
 from builder_tools.cli.model import (
     add_geometry_options,
     add_model_options,
@@ -100,7 +106,8 @@ def _run_img(options: argparse.Namespace) -> int:
     with make_inference(options, "img", show, draw=draw, rest=rest) as inference:
         for image in progress_bar(options.images, "images", least=8):
             try:
-                result = inference.analyse_image(image, draw=draw)
+                with named_warnings(image):
+                    result = inference.analyse_image(image, draw=draw)
             except IMAGE_ERRORS as error:
                 failed.append(f"{image}: {error}")
                 continue

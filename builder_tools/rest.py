@@ -40,6 +40,7 @@ from builder_tools.fields import (
     is_whole,
     read_text,
 )
+from builder_tools.media.partial import replacing
 
 SHARE = 1.0
 """How much of a known rest is removed by default."""
@@ -201,14 +202,14 @@ class RestingFace:
             )
 
     def save(self, path: str | Path) -> Path:
-        """Write the resting face as JSON and return its path.
+        """Write the resting face as JSON, completely or not at all, and return its path.
 
         Raises:
             OSError: If the file cannot be written.
         """
-        path = Path(path)
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        return path
+        with replacing(Path(path)) as partial:
+            partial.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        return Path(path)
 
     @classmethod
     def load(cls, path: str | Path) -> RestingFace:

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import FakeDetector, FakeModel, a_face
+from rests import nine
 
-from builder_tools import Inference
+from builder_tools import Inference, RestingFace
 from builder_tools.cli import main
 from builder_tools.cli.over_time import writing_timeline
 from builder_tools.emotions import NINE_EMOTIONS
@@ -185,3 +186,12 @@ def test_a_film_that_finds_no_room_midway_is_named(kind, tmp_path):
             sink.take(FrameResult("film", number, number / 25, (), noise))
     assert told.value.errno == errno.EFBIG
     assert not list(tmp_path.iterdir())
+
+
+def test_a_resting_face_stays_where_its_successor_finds_no_room(tmp_path):
+    known = RestingFace.from_probabilities([nine(neutral=0.8)])
+    path = known.save(tmp_path / "me.json")
+    successor = RestingFace.from_probabilities([nine(neutral=0.9)])
+    with room_for(100), pytest.raises(OSError, match=r"File too large: '.*me\.json'"):
+        successor.save(path)
+    assert RestingFace.load(path) == known and list(tmp_path.iterdir()) == [path]

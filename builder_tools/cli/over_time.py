@@ -14,7 +14,7 @@ from builder_tools.cli.verb import counted
 from builder_tools.csv_files import name_as_text
 from builder_tools.languages import said
 from builder_tools.media.guarding import check_own
-from builder_tools.media.partial import check_place, replacing
+from builder_tools.media.partial import check_place
 from builder_tools.media.pipes import refuse_pipe
 from builder_tools.rest import FILE_MARK, RestingFace
 from builder_tools.results import FrameResult
@@ -94,9 +94,7 @@ def check_rest_place(path: Path) -> None:
 
 def write_rest(rest: RestingFace, path: Path) -> None:
     """Write a resting face, completely or not at all, and say so."""
-    with replacing(path) as partial:
-        rest.save(partial)
-    print(f"Written: {path}, {rest}", file=sys.stderr)
+    print(f"Written: {rest.save(path)}, {rest}", file=sys.stderr)
 
 
 def keep_rest(rests: RestTracker | None, model: Any, path: Path | None) -> int:

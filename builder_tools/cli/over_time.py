@@ -128,9 +128,9 @@ def add_time_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--person-s",
         type=float,
-        default=LEAST_S,
         metavar="SECONDS",
-        help="a track found in fewer seconds of frames is not a person (default: %(default)s)",
+        help="a track found in fewer seconds of frames is no person of the --timeline's summary "
+        f"(default: {LEAST_S})",
     )
     own = ", ".join(f"{name} {score:g}" for name, score in LEAST_SCORES.items())
     parser.add_argument(
@@ -145,9 +145,17 @@ def person_rule(options: argparse.Namespace) -> PersonRule:
     """Return the rule that decides which tracks are people.
 
     Raises:
-        ValueError: If one of its values is out of range.
+        ValueError: If one of its values is out of range, or given where nobody is counted.
     """
-    return PersonRule.for_detector(options.detector, options.person_s, options.person_score)
+    least_s, least_score = options.person_s, options.person_score
+    for name, value in (("--person-s", least_s), ("--person-score", least_score)):
+        if value is not None and options.timeline is None:
+            raise ValueError(
+                f"Expected --timeline OUT.csv with {name}: it says who counts in its summary."
+            )
+    return PersonRule.for_detector(
+        options.detector, LEAST_S if least_s is None else least_s, least_score
+    )
 
 
 def add_plot_options(parser: argparse.ArgumentParser) -> None:

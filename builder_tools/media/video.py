@@ -65,7 +65,8 @@ class VideoReader:
     Attributes:
         fps: Mean frames per second according to the header (29.97 stays 29.97...).
         size: (width, height) in square pixels after rotation.
-        duration_s: Declared length in seconds, or None if unknown.
+        duration_s: Declared length in seconds, or None if unknown. Recordings joined end to end
+            (`cat a.ts b.ts`) declare that of the last one.
         start_s: When the first image is shown on the file's own clock, in seconds.
         has_audio: Whether there is a sound stream.
         opened: What was opened, which can be opened again; `VideoWriter(audio_from=...)` takes it

@@ -35,6 +35,7 @@ def numbered_film(
     b_frames: int = 0,
     first: int = 0,
     voiced: str = "aac",
+    sound_s: float = 10.0,
 ) -> Path:
     """Write 250 numbered images, a key frame at every 50th, and a beep with one of them."""
     with av.open(str(path), "w") as output:
@@ -49,7 +50,7 @@ def numbered_film(
             output.mux(stream.encode(image))
         output.mux(stream.encode(None))
         if voice is not None:
-            sound = np.zeros(10 * RATE_HZ, np.float32)
+            sound = np.zeros(round(sound_s * RATE_HZ), np.float32)
             begin = beep_at * RATE_HZ // FPS
             sound[begin : begin + 800] = 0.9 * np.sin(np.arange(800) / 2)
             for place in range(0, len(sound), 1024):

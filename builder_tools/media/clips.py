@@ -108,9 +108,8 @@ class ClipReader(VideoReader):
         with explained(self._name):
             self._container.seek(round(place / self._stream.time_base), stream=self._stream)
         try:
-            for image in decode_past_damage(
-                self._container, self._stream, self._count_damage, self._name
-            ):
+            packets = self._container.demux(self._stream)
+            for image in decode_past_damage(packets, self._count_damage, self._name):
                 if image.time is not None:
                     yield image.time - self.start_s, image
         except OSError:

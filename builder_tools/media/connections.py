@@ -131,7 +131,8 @@ class _AddressConnection:
         stream = video_stream_of(self._container, name)
         stream.thread_type = "SLICE"  # frame threads would delay images
         reformatter = import_av().video.reformatter.VideoReformatter()
-        for decoded in decode_past_damage(self._container, stream, lambda parts: None, name):
+        packets = self._container.demux(stream)
+        for decoded in decode_past_damage(packets, lambda parts: None, name):
             with explained(name):
                 size = square_size(decoded, stream)
                 shown = reformatter.reformat(decoded, *size, "rgb24", threads=1)

@@ -21,7 +21,7 @@ from builder_tools.media.animations import animation_as_video, is_animated_png
 from builder_tools.media.pipes import Interrupted, Pipe
 
 if TYPE_CHECKING:
-    from av import VideoFrame
+    from av import Packet, VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -249,13 +249,12 @@ def check_video_size(size: tuple[int, int], source: str) -> None:
 
 
 def decode_past_damage(
-    container: InputContainer, stream: Any, report: Callable[[int], None], source: str
+    packets: Iterator[Packet], report: Callable[[int], None], source: str
 ) -> Iterator[Any]:
     """Decode a stream of images or sound to its end, skipping damaged parts.
 
     Args:
-        container: The container to read from.
-        stream: One of its streams.
+        packets: The packets of the stream.
         report: Called with the number of damaged parts just skipped.
         source: Name of the source for error messages.
 
@@ -265,7 +264,6 @@ def decode_past_damage(
     Raises:
         OSError: If the source stops answering.
     """
-    packets = container.demux(stream)
     while True:
         try:
             with explained(source):
@@ -297,12 +295,16 @@ def shown_images(
     anew; FFmpeg guesses when they are shown, wrong by some images. They leave the decoder in the
     order, and as far apart, as they are shown: that is the time they get.
 
-    Arguments and errors are those of `decode_past_damage`.
+    Args:
+        container: The container to read from.
+        stream: Its images.
+        report: As for `decode_past_damage`, as are the errors.
+        source: Name of the source for error messages.
 
     Returns:
         The images, and whether the file tells when they are shown.
     """
-    images = decode_past_damage(container, stream, report, source)
+    images = decode_past_damage(container.demux(stream), report, source)
     codec = stream.codec_context
     is_told = not container.format.flags & import_av().format.Flags.no_timestamps.value
     if not (is_told and codec.name in _GUESSED_CODECS and codec.has_b_frames):

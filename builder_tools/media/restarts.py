@@ -1,11 +1,13 @@
-"""Files whose clock restarts midway: recordings joined end to end (transport and program streams).
+"""Files whose clock restarts midway: recordings joined end to end, playlists with discontinuities.
 
 Images go on after a restart one step after the last; sound must be moved by as much.
 """
 
 from __future__ import annotations
 
+import math
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -21,11 +23,39 @@ from builder_tools.media.pyav import (
 )
 
 if TYPE_CHECKING:
-    from av import Packet
+    from av import AudioStream, Packet
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 CLOCK_RESTARTS_S = 1.0
 """A clock that jumps back by more has restarted; by less, some images are out of order."""
+LONGEST_GAP_S = 3e7
+"""About a year: a clock that jumps forward by more has restarted, or the time is invalid."""
+_LONGEST_IN_PLAYLIST_S = 10.0
+"""The same for playlists (HLS), whose parts may have clocks of their own; so does FFmpeg."""
+_HALF_ROUND_S = 2**32 / 90_000
+"""The same for transport streams, which count to 26.5 hours: FFmpeg takes a step back by more than
+a minute for the next round."""
 _DEFAULT_STEP_S = 0.04
+_MOST_WAITING = 1000
+"""Most packets of sound that wait for the images to restart with it, too."""
+
+
+def longest_gap_s(container: InputContainer) -> float:
+    """Return by how many seconds a file's clock may jump forward without having restarted."""
+    if container.format.name == "hls":
+        return _LONGEST_IN_PLAYLIST_S
+    return _HALF_ROUND_S if _may_restart(container) else LONGEST_GAP_S
+
+
+def has_restarted(passed_s: float, longest_s: float) -> bool:
+    """Return whether a clock has restarted, by what it says has passed, in seconds.
+
+    Args:
+        passed_s: Time since the image, or sound, before.
+        longest_s: From `longest_gap_s`.
+    """
+    return not -CLOCK_RESTARTS_S <= passed_s < longest_s
 
 
 def clock_shifts_s(source: str | Path | Pipe) -> tuple[float, ...]:
@@ -43,7 +73,7 @@ def clock_shifts_s(source: str | Path | Pipe) -> tuple[float, ...]:
     Raises:
         FileNotFoundError, ValueError, OSError: As `VideoReader`.
     """
-    if isinstance(source, Pipe) or "://" in str(source):
+    if _is_read_once(source):
         return ()
     found = os.stat(source)
     return _shifts_s(os.path.abspath(source), found.st_size, found.st_mtime_ns)
@@ -53,28 +83,97 @@ def clock_shifts_s(source: str | Path | Pipe) -> tuple[float, ...]:
 def _shifts_s(source: str, size: int, changed_ns: int) -> tuple[float, ...]:
     """Return the shifts of a file while it has this size and time of change."""
     with open_input(source) as container:
-        may_restart = container.format.flags & import_av().format.Flags.ts_discont.value
-        if not may_restart or not moving_streams(container):
+        if not _may_restart(container) or not moving_streams(container):
             return ()
         stream = video_stream_of(container, source)
-        step_s = float(1 / stream.average_rate) if stream.average_rate else _DEFAULT_STEP_S
-        shifts_s, shift_s, end_s, before = list[float](), 0.0, None, None
+        restarts = _Restarts(container, stream)
         for packet in _packets(container.demux(stream), source):
-            if packet.pts is None or packet.dts is None:
-                continue
-            time_s = float(packet.pts * packet.time_base)
-            if before is not None and (before - packet.dts) * packet.time_base > CLOCK_RESTARTS_S:
-                shift_s = end_s - time_s
-                shifts_s.append(shift_s)
-            before, end_s = packet.dts, max(end_s or 0.0, time_s + shift_s + step_s)
-    return tuple(shifts_s)
+            restarts.add(packet)
+    return tuple(restarts.shifts_s)
+
+
+def sound_packets(
+    container: InputContainer, sound: AudioStream, source: str | Path | Pipe
+) -> tuple[Iterator[Packet], Sequence[float]]:
+    """Return the packets of a file's sound, and the shifts of its images (`clock_shifts_s`).
+
+    Those of a pipe or an address are found on the way, each before the sound that it is for.
+
+    Args:
+        container: The opened source.
+        sound: One of its streams.
+        source: A file, pipe or address.
+    """
+    is_alone = not _may_restart(container) or not moving_streams(container)
+    if is_alone or not _is_read_once(source):
+        return container.demux(sound), clock_shifts_s(source)
+    images = video_stream_of(container, str(source))
+    restarts = _Restarts(container, images)
+    return _after_images(container.demux(images, sound), images, restarts), restarts.shifts_s
+
+
+def _after_images(
+    packets: Iterator[Packet], images: VideoStream, restarts: _Restarts
+) -> Iterator[Packet]:
+    """Yield packets of sound; those after a restart wait until the images restart, too."""
+    waiting, before_s, restarted = deque[tuple[int, "Packet"]](), None, 0
+    for packet in packets:
+        if packet.stream.index == images.index:
+            restarts.add(packet)
+        else:
+            if packet.dts is not None:
+                time_s = float(packet.dts * packet.time_base)
+                if before_s is not None and has_restarted(time_s - before_s, restarts.longest_s):
+                    restarted += 1
+                before_s = time_s
+            waiting.append((restarted, packet))
+        if len(waiting) > _MOST_WAITING:  # the sound restarts alone
+            restarted = len(restarts.shifts_s)
+            waiting = deque((restarted, one) for _, one in waiting)
+        while waiting and waiting[0][0] <= len(restarts.shifts_s):
+            yield waiting.popleft()[1]
+    yield from (packet for _, packet in waiting)
+
+
+class _Restarts:
+    """Notes the restarts of a stream of images, packet by packet.
+
+    Attributes:
+        shifts_s: What to add to times after each restart so far, in seconds.
+        longest_s: From `longest_gap_s`.
+    """
+
+    def __init__(self, container: InputContainer, images: VideoStream) -> None:
+        self.shifts_s: list[float] = []
+        self.longest_s = longest_gap_s(container)
+        rate = images.average_rate
+        self._step_s = float(1 / rate) if rate else _DEFAULT_STEP_S
+        self._shift_s, self._end_s, self._before_s = 0.0, -math.inf, None
+
+    def add(self, packet: Packet) -> None:
+        if packet.pts is None or packet.dts is None:
+            return
+        time_s, decoded_s = (float(ticks * packet.time_base) for ticks in (packet.pts, packet.dts))
+        if self._before_s is not None and has_restarted(decoded_s - self._before_s, self.longest_s):
+            self._shift_s = self._end_s - time_s
+            self.shifts_s.append(self._shift_s)
+        self._before_s = decoded_s
+        self._end_s = max(self._end_s, time_s + self._shift_s + self._step_s)
+
+
+def _may_restart(container: InputContainer) -> bool:
+    return bool(container.format.flags & import_av().format.Flags.ts_discont.value)
+
+
+def _is_read_once(source: str | Path | Pipe) -> bool:
+    return isinstance(source, Pipe) or "://" in str(source)
 
 
 def restart_shift_s(shifts_s: Sequence[float], own_s: float) -> float:
     """Return by how much to shift sound after a restart: as its images, if any restart with it.
 
     Args:
-        shifts_s: From `clock_shifts_s`.
+        shifts_s: From `clock_shifts_s` or `sound_packets`.
         own_s: Shift with which it would go on where it was.
     """
     nearest_s = min(shifts_s, key=lambda shift_s: abs(shift_s - own_s), default=own_s)

@@ -17,7 +17,12 @@ from builder_tools.media.pyav import (
     known_streams,
     open_input,
 )
-from builder_tools.media.restarts import CLOCK_RESTARTS_S, clock_shifts_s, restart_shift_s
+from builder_tools.media.restarts import (
+    has_restarted,
+    longest_gap_s,
+    restart_shift_s,
+    sound_packets,
+)
 from builder_tools.media.sound_samples import sound_blocks, time_zero_s
 
 if TYPE_CHECKING:
@@ -131,12 +136,13 @@ class SoundTrack:
                 return True
 
     def _copied(self, stream: AudioStream) -> Iterator[Packet]:
-        tick_s, shifts_s = float(stream.time_base), clock_shifts_s(self._source)
+        packets, shifts_s = sound_packets(self._input, stream, self._source)
+        tick_s, longest_s = float(stream.time_base), longest_gap_s(self._input)
         start, shift, end = round(self._start_s / tick_s), 0, None
-        for packet in self._input.demux(stream):
+        for packet in packets:
             if packet.dts is None or packet.pts is None:
                 continue
-            if end is not None and (end - packet.dts) * tick_s > CLOCK_RESTARTS_S:
+            if end is not None and has_restarted((packet.dts - end) * tick_s, longest_s):
                 own = shift + end - packet.dts
                 shift = round(restart_shift_s(shifts_s, own * tick_s) / tick_s)
             end = packet.dts + (packet.duration or 0)

@@ -18,10 +18,15 @@ from builder_tools.media.pyav import (
     known_streams,
     open_input,
 )
-from builder_tools.media.restarts import CLOCK_RESTARTS_S, clock_shifts_s, restart_shift_s
+from builder_tools.media.restarts import (
+    has_restarted,
+    longest_gap_s,
+    restart_shift_s,
+    sound_packets,
+)
 
 if TYPE_CHECKING:
-    from av import AudioStream
+    from av import AudioStream, Packet
 
 _LAYOUTS = {1: "mono", 2: "stereo"}
 _EARLIER_S = 1.0
@@ -77,17 +82,18 @@ def sound_blocks(
             raise ValueError(f"{str(source)!r} has no sound.")
         stream = streams[0]
         zero_s = time_zero_s(source, stream) if zero_s is None else zero_s
-        shifts_s = clock_shifts_s(source)
+        packets, shifts_s = sound_packets(container, stream, source)
+        longest_s = longest_gap_s(container)
         if start_s > _EARLIER_S and not shifts_s:
             place = round((start_s - _EARLIER_S + zero_s) / stream.time_base)
             with explained(str(source)):
                 container.seek(place, stream=stream)
         expected, kind, resampler, place, shift_s = None, None, None, 0, 0.0
-        for frame in _decoded(container, stream, str(source)):
+        for frame in _decoded(packets, str(source)):
             jumped = False
             if frame.time is not None:
                 time_s = frame.time + shift_s
-                if expected is not None and time_s < expected - CLOCK_RESTARTS_S:
+                if expected is not None and has_restarted(time_s - expected, longest_s):
                     shift_s = restart_shift_s(shifts_s, expected - frame.time)
                     time_s = frame.time + shift_s
                 jumped = expected is None or abs(time_s - expected) > 0.005
@@ -124,10 +130,10 @@ def time_zero_s(source: str | Path | Pipe, sound: AudioStream) -> float:
     return float((sound.start_time or 0) * sound.time_base) if shown_s is None else shown_s
 
 
-def _decoded(container, stream, source: str) -> Iterator:
+def _decoded(packets: Iterator[Packet], source: str) -> Iterator:
     damaged: list[int] = []
     try:
-        yield from decode_past_damage(container, stream, damaged.append, source)
+        yield from decode_past_damage(packets, damaged.append, source)
     except OSError as error:
         _logger.warning("The sound of %s ends early: %s", source, error)
     if damaged:

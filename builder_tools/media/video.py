@@ -33,7 +33,7 @@ from builder_tools.media.pyav import (
     square_size,
     video_stream_of,
 )
-from builder_tools.media.restarts import CLOCK_RESTARTS_S
+from builder_tools.media.restarts import has_restarted, longest_gap_s
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 DEFAULT_FPS = 25.0
 EARLY_END_S = 1.0
 """A video that ends this much before its declared end is reported as truncated."""
-LONGEST_GAP_S = 3e7
-"""About a year: a timestamp further from the previous one is invalid."""
 _QUARTER = np.array([[0, -1], [1, 0]])
 """Matrix of 90 degrees counterclockwise."""
 _CRASHES = frozenset({"png", "apng"})
@@ -107,7 +105,8 @@ class VideoReader:
 
     def _open_stream(self) -> None:
         self._stream = video_stream_of(self._container, self._name)
-        self._damaged = self._discarded = 0
+        self._damaged = 0
+        self._longest_gap_s = longest_gap_s(self._container)
         self._reformatter = import_av().video.reformatter.VideoReformatter()
         decoded = self._decode()
         first = next(decoded, None)
@@ -183,10 +182,10 @@ class VideoReader:
             elif stamp_s is None:
                 time_s += 1 / self.fps
             else:
-                # One time far back is damaged; from the second on, the clock has restarted.
-                if stamp_s + shift_s < time_s - CLOCK_RESTARTS_S:
+                # One time far off is damaged; from the second on, the clock has restarted.
+                if has_restarted(stamp_s + shift_s - time_s, self._longest_gap_s):
                     shift_s = restarted_s
-                is_later = 0 < stamp_s + shift_s - time_s < LONGEST_GAP_S
+                is_later = 0 < stamp_s + shift_s - time_s < self._longest_gap_s
                 time_s = stamp_s + shift_s if is_later else time_s + 1 / self.fps
                 restarted_s = time_s - stamp_s
             yield time_s, image

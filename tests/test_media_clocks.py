@@ -263,6 +263,23 @@ def test_a_transport_stream_is_searched_for_restarts_once(tmp_path, monkeypatch)
     assert restarts.clock_shifts_s(film)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((f"film{suffix}", {"starts_s": 5.0}) for suffix in (".mkv", ".flv", ".mp4", ".ts")),
+        ("film.mkv", {"sound_s": 14.0}),
+        ("film.mkv", {"starts_s": 5.0, "sound_s": 14.0}),
+    ],
+)
+def test_a_film_is_as_long_as_its_images(tmp_path, caplog, name, options):
+    """Not as its sound, nor from the beginning of its clock; nothing of it is missing."""
+    film = numbered_film(tmp_path / name, **options)
+    reader, frames = read(film)
+    assert len(frames) == 250 and reader.duration_s == pytest.approx(10, abs=0.1)
+    assert _film_length_s(film) == pytest.approx(10, abs=0.1)
+    assert reader.warning is None and not caplog.records
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs a list of threads")
 @pytest.mark.parametrize("suffix", [".mp4", ".avi"])
 def test_closing_ends_the_threads_of_a_section_s_decoder(tmp_path, suffix):

@@ -1,9 +1,10 @@
 """Reads videos: every image with its true time, upright, in RGB.
 
-Colours follow the stream's own matrix and range (swscale); transparent pixels are composited over
-white. Non-square pixels are made square. All images have the size of the first: if a stream changes
-its size, later images are fitted into it, padded with black. From a damaged video, whatever can
-be read is returned, and `VideoReader.warning` says so at the end.
+Colours follow the stream's own matrix and range (swscale), and HDR10 (PQ) gets the brightness of
+usual films; transparent pixels are composited over white. Non-square pixels are made square. All
+images have the size of the first: if a stream changes its size, later images are fitted into it,
+padded with black. From a damaged video, whatever can be read is returned, and
+`VideoReader.warning` says so at the end.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +47,8 @@ _QUARTER = np.array([[0, -1], [1, 0]])
 """Matrix of 90 degrees counterclockwise."""
 _CRASHES = frozenset({"png", "apng"})
 """Codecs whose side data PyAV frees twice, if there is a colour profile: that ends the process."""
+
+_CLOCK_TIME = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 _logger = logging.getLogger(__name__)
 
@@ -119,11 +123,7 @@ class VideoReader:
         if not rate:
             _logger.warning("%s names no frame rate; %s is assumed.", self._name, DEFAULT_FPS)
         self.fps = float(rate or DEFAULT_FPS)
-        self.duration_s = None
-        if self._stream.duration is not None:
-            self.duration_s = float(self._stream.duration * self._stream.time_base)
-        elif self._container.duration is not None:
-            self.duration_s = self._container.duration / import_av().time_base
+        self.duration_s = self._declared_s()
         self.has_audio = bool(known_streams(self._container.streams.audio))
         self._matrix = _display_matrix(first, self._stream.codec_context.name)
         self._shown_size = square_size(first, self._stream)
@@ -167,6 +167,24 @@ class VideoReader:
         except OSError as error:
             _logger.debug("%s stops with %s", self._name, error)
             self._damaged += 1
+
+    def _declared_s(self) -> float | None:
+        """Return for how long images are shown by the header, or None if it does not say."""
+        if self._stream.duration is not None:
+            return float(self._stream.duration * self._stream.time_base)
+        tags = {name.upper().split("-")[0]: told for name, told in self._stream.metadata.items()}
+        told = _CLOCK_TIME.fullmatch(tags.get("DURATION", ""))
+        if told:  # of Matroska: until when by FFmpeg, for how long by mkvmerge
+            hours, minutes, seconds = map(float, told.groups())
+            length_s = 3600 * hours + 60 * minutes + seconds
+            length_s -= 0.0 if "_STATISTICS_TAGS" in tags else self.start_s
+        elif self._container.duration is not None:  # of everything in the file
+            length_s = self._container.duration / import_av().time_base - self.start_s
+            if "matroska" not in self._container.format.name:
+                length_s += (self._container.start_time or 0) / import_av().time_base
+        else:
+            return None
+        return length_s if length_s > 0 else None
 
     def _count_damage(self, parts: int) -> None:
         self._damaged += parts

@@ -9,7 +9,9 @@ from builder_tools.timeline.highlights import (
     HighlightSettings,
     bootstrap_median,
     find_highlights,
+    reactions,
 )
+from builder_tools.timeline.signals import SignalSettings
 
 
 def _frame(values, step_s=0.1):
@@ -117,3 +119,20 @@ def test_settings_out_of_range(wrong):
 def test_the_interval_of_fewer_than_six_viewers_is_their_range(count):
     values = np.random.default_rng(count).normal(size=count)
     assert bootstrap_median(values, 1000, 0) == (values.min(), values.max())
+
+
+@pytest.mark.parametrize("fps", [1.0, 0.4])
+def test_a_recording_of_few_images_has_no_gaps_between_them(fps):
+    """As of a time-lapse camera: viewers whose images alternate are seen together."""
+    columns = {}
+    for late_s in (0.0, 0.3, 0.6):
+        times = np.arange(0, 60, 1 / fps)
+        height = np.exp(-0.5 * ((times + late_s - 40) / 3) ** 2)
+        table = pd.DataFrame({"frame": range(len(times)), "time_s": times, "face_px": 50.0})
+        columns[str(late_s)] = (table.assign(arousal=0.6 * height), late_s)
+    tables = {name: table for name, (table, _) in columns.items()}
+    starts = {name: late_s for name, (_, late_s) in columns.items()}
+    seen = reactions(tables, starts, 60.0, SignalSettings())
+    best = find_highlights(seen, 60.0, HighlightSettings())[0]
+    assert best.viewers == 3 and best.trust == "agreed"
+    assert best.peak_s == pytest.approx(40, abs=1.5)

@@ -33,7 +33,8 @@ class SignalSettings:
         step_s: Time between samples, in seconds.
         smooth_s: Standard deviation of the (centred) smoothing, in seconds.
         baseline_s: Width of the running window that defines what is usual, in seconds.
-        bridge_s: Gaps without a face up to this long are bridged; longer ones stay gaps.
+        bridge_s: Gaps without a face up to this long are bridged, as is the time from one image to
+            the next of a slow recording; longer ones stay gaps.
 
     Raises:
         ValueError: If a number is not positive.
@@ -81,16 +82,19 @@ def sample(
     sums = np.bincount(index, values[usable], len(times_s))
     counts = np.bincount(index, minlength=len(times_s))
     sampled = np.divide(sums, counts, out=np.full(len(times_s), np.nan), where=counts > 0)
-    return _smoothed(_bridged(sampled, settings), settings)
+    passed_s = np.diff(rows["time_s"].to_numpy(float)[np.isfinite(values)])
+    image_s = float(np.median(passed_s)) if len(passed_s) else 0.0
+    bridged = _bridged(sampled, max(settings.bridge_s, 1.5 * image_s) / settings.step_s)
+    return _smoothed(bridged, settings)
 
 
-def _bridged(values: np.ndarray, settings: SignalSettings) -> np.ndarray:
-    """Fill short gaps between samples by linear interpolation; longer ones stay gaps."""
+def _bridged(values: np.ndarray, most: float) -> np.ndarray:
+    """Fill gaps of at most so many samples by linear interpolation; longer ones stay gaps."""
     known = np.flatnonzero(np.isfinite(values))
     if not len(known):
         return values
     between = np.interp(np.arange(len(values)), known, values[known], np.nan, np.nan)
-    longest = int(settings.bridge_s / settings.step_s + 1e-9)
+    longest = int(most + 1e-9)
     for start, end in pairwise(known):
         if end - start - 1 > longest:
             between[start + 1 : end] = np.nan

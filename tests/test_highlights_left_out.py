@@ -146,3 +146,16 @@ def test_cells_that_may_be_empty(tmp_path):
     table.loc[3, table.columns[2:]] = None
     table.to_csv(path, index=False)
     assert read_timeline(path)["track"].isna().sum() == 1
+
+
+def test_who_leaves_before_the_film_begins_hides_no_moment(tmp_path, viewers, capsys):
+    """Their recordings go on, without them."""
+    for name in ("cleo", "dan", "eve"):
+        table = pd.read_csv(write_viewer(tmp_path / f"{name}.csv", seconds=60.0))
+        table.loc[table["time_s"] >= 30, table.columns[2:]] = np.nan
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    gone = [f"{tmp_path / name}.csv@-40" for name in ("cleo", "dan", "eve")]
+    out = tmp_path / "out"
+    assert main(["highlights", *viewers, *gone, "--out", str(out)]) == 1
+    assert "cleo, dan, eve: nobody is seen in it during the film" in capsys.readouterr().err
+    assert highlights_of(out)["viewers"].tolist() == [2]

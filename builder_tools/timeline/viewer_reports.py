@@ -82,7 +82,7 @@ def placed_report(
     Args:
         report: From `report_of`.
         offset: From `find_offsets`.
-        people: How many viewers the recording shows.
+        people: How many viewers the recording shows during the film.
         film_s: Duration of the film; None if it is unknown.
     """
     seconds, source, clarity, doubt = offset
@@ -90,10 +90,10 @@ def placed_report(
     unseen = ""
     if not report.face_share:
         unseen = "no face was found in it; it is left out"
-    elif not people:
-        unseen = "nobody is seen in it for long or surely enough; it is left out"
     elif placed.is_before_film or (film_s is not None and seconds >= film_s):
         unseen = "none of it lies in the film, given when it began; it is left out"
+    elif not people:
+        unseen = "nobody is seen in it during the film for long or surely enough; it is left out"
     notes = [report.problem, doubt, unseen]
     problem = "; ".join(note for note in notes if note)
     return replace(placed, people=0 if unseen else people, problem=problem)

@@ -148,6 +148,8 @@ def search(
     if not seats:
         raise ValueError(reports[0].problem)
     offsets = find_offsets([viewer for viewer in viewers if viewer.name in seats], film)
+    for name, there in seats.items():
+        seats[name] = [one for one in there if _is_in_film(one, offsets[name][0], film_s)]
     reports = [
         placed_report(one, offsets[one.viewer], len(seats[one.viewer]), film_s)
         if one.viewer in seats
@@ -178,6 +180,12 @@ def _seats(
     needed = ["frame", "time_s", "track", "face_px", measure_column(table, measure)]
     own = PersonRule.for_detector(viewer.detector) if rule and viewer.detector else rule
     return [seat[needed] for seat in viewers_in(table, own)]
+
+
+def _is_in_film(seat: pd.DataFrame, offset_s: float, film_s: float | None) -> bool:
+    """Return whether somebody is seen during the film; else they would count as looking away."""
+    times_s = seat["time_s"] + offset_s
+    return bool(((times_s >= 0) & (times_s < (film_s or float("inf")))).any())
 
 
 def _problems(reports: Sequence[ViewerReport]) -> list[str]:

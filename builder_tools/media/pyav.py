@@ -197,7 +197,8 @@ def first_image_s(source: str | Pipe) -> float | None:
         if not moving_streams(container):
             return None
         stream = video_stream_of(container, str(source))
-        images, _ = shown_images(container, stream, lambda parts: None, str(source))
+        packets = container.demux(stream)
+        images, _ = shown_images(packets, stream, lambda parts: None, str(source))
         return next((image.time or 0.0 for image in images), None)
 
 
@@ -286,7 +287,7 @@ def decode_past_damage(
 
 
 def shown_images(
-    container: InputContainer, stream: VideoStream, report: Callable[[int], None], source: str
+    packets: Iterator[Packet], stream: VideoStream, report: Callable[[int], None], source: str
 ) -> tuple[Iterator[VideoFrame], bool]:
     """Decode images from the beginning, past damage, each with the time at which it is shown.
 
@@ -296,17 +297,17 @@ def shown_images(
     order, and as far apart, as they are shown: that is the time they get.
 
     Args:
-        container: The container to read from.
-        stream: Its images.
+        packets: The packets of the images, from the first.
+        stream: The images.
         report: As for `decode_past_damage`, as are the errors.
         source: Name of the source for error messages.
 
     Returns:
         The images, and whether the file tells when they are shown.
     """
-    images = decode_past_damage(container.demux(stream), report, source)
-    codec = stream.codec_context
-    is_told = not container.format.flags & import_av().format.Flags.no_timestamps.value
+    images = decode_past_damage(packets, report, source)
+    codec, format = stream.codec_context, stream.container.format
+    is_told = not format.flags & import_av().format.Flags.no_timestamps.value
     if not (is_told and codec.name in _GUESSED_CODECS and codec.has_b_frames):
         return _with_times([], images, is_told), is_told
     most = min(_MOST_LOOKED_AT, _PIXELS_LOOKED_AT // max(codec.width * codec.height, 1))
@@ -320,7 +321,7 @@ def shown_images(
         report(1)
     times_s = [image.time for image in first if image.time is not None]
     passed_s = [after - before for before, after in pairwise(times_s)]
-    is_told = container.format.name not in _DECODING_TIMES
+    is_told = format.name not in _DECODING_TIMES
     is_told = is_told and not any(-_OUT_OF_ORDER_S < passed < 0 for passed in passed_s)
     return _with_times(first, images, is_told), is_told
 

@@ -17,6 +17,7 @@ from builder_tools.media.pipes import Pipe
 from builder_tools.media.pyav import (
     explained,
     import_av,
+    known_streams,
     moving_streams,
     open_input,
     video_stream_of,
@@ -25,6 +26,7 @@ from builder_tools.media.pyav import (
 if TYPE_CHECKING:
     from av import AudioStream, Packet
     from av.container import InputContainer
+    from av.stream import Stream
     from av.video.stream import VideoStream
 
 CLOCK_RESTARTS_S = 1.0
@@ -37,14 +39,17 @@ _HALF_ROUND_S = 2**32 / 90_000
 """The same for transport streams, which count to 26.5 hours: FFmpeg takes a step back by more than
 a minute for the next round."""
 _DEFAULT_STEP_S = 0.04
+_TOGETHER_S = 5.0
+"""Images and sound restart together if no further apart."""
 _MOST_WAITING = 1000
 """Most packets of sound that wait for the images to restart with it, too."""
 
 
 def longest_gap_s(container: InputContainer) -> float:
-    """Return by how many seconds a file's clock may jump forward without having restarted."""
-    if container.format.name == "hls":
-        return _LONGEST_IN_PLAYLIST_S
+    """Return by how many seconds a file's clock may jump forward without having restarted.
+
+    From playlists with sound, `image_packets` and `sound_packets` take out shorter jumps before.
+    """
     return _HALF_ROUND_S if _may_restart(container) else LONGEST_GAP_S
 
 
@@ -86,10 +91,21 @@ def _shifts_s(source: str, size: int, changed_ns: int) -> tuple[float, ...]:
         if not _may_restart(container) or not moving_streams(container):
             return ()
         stream = video_stream_of(container, source)
-        restarts = _Restarts(container, stream)
+        restarts = _Restarts(longest_gap_s(container), stream)
         for packet in _packets(container.demux(stream), source):
             restarts.add(packet)
     return tuple(restarts.shifts_s)
+
+
+def image_packets(container: InputContainer, images: VideoStream) -> Iterator[Packet]:
+    """Return the packets of a file's images; those of a playlist with sound without restarts.
+
+    Sound tells them from pauses of the images, as in a slideshow: then it goes on.
+    """
+    sounds = known_streams(container.streams.audio)
+    if not sounds or not _is_playlist(container):
+        return container.demux(images)
+    return _without_restarts(container, images, sounds[0], images)
 
 
 def sound_packets(
@@ -97,7 +113,7 @@ def sound_packets(
 ) -> tuple[Iterator[Packet], Sequence[float]]:
     """Return the packets of a file's sound, and the shifts of its images (`clock_shifts_s`).
 
-    Those of a pipe or an address are found on the way, each before the sound that it is for.
+    Those of a pipe or an address are already shifted, as they cannot be read twice.
 
     Args:
         container: The opened source.
@@ -108,31 +124,74 @@ def sound_packets(
     if is_alone or not _is_read_once(source):
         return container.demux(sound), clock_shifts_s(source)
     images = video_stream_of(container, str(source))
-    restarts = _Restarts(container, images)
-    return _after_images(container.demux(images, sound), images, restarts), restarts.shifts_s
+    return _without_restarts(container, images, sound, sound), ()
 
 
-def _after_images(
-    packets: Iterator[Packet], images: VideoStream, restarts: _Restarts
+def _without_restarts(
+    container: InputContainer, images: VideoStream, sound: AudioStream, wanted: Stream
 ) -> Iterator[Packet]:
-    """Yield packets of sound; those after a restart wait until the images restart, too."""
-    waiting, before_s, restarted = deque[tuple[int, "Packet"]](), None, 0
-    for packet in packets:
+    """Yield the packets of images or of sound, those after a restart shifted as the images are.
+
+    Sound that restarts before the images waits until they do.
+    """
+    longest_s = _LONGEST_IN_PLAYLIST_S if _is_playlist(container) else longest_gap_s(container)
+    seen, heard = _Restarts(longest_s, images), _Clock(longest_s)
+    waiting, restarted = deque[tuple[int, "Packet"]](), 0
+    for packet in container.demux(images, sound):
         if packet.stream.index == images.index:
-            restarts.add(packet)
-        else:
-            if packet.dts is not None:
-                time_s = float(packet.dts * packet.time_base)
-                if before_s is not None and has_restarted(time_s - before_s, restarts.longest_s):
-                    restarted += 1
-                before_s = time_s
-            waiting.append((restarted, packet))
+            seen.add(packet, heard)
+        elif packet.dts is not None and heard.has_restarted(
+            float(packet.dts * packet.time_base), seen.clock
+        ):
+            restarted = seen.number_of(heard.place_s, restarted)
+        if packet.stream.index == wanted.index:
+            number = len(seen.shifts_s) if wanted is images else restarted
+            waiting.append((number, packet))
         if len(waiting) > _MOST_WAITING:  # the sound restarts alone
-            restarted = len(restarts.shifts_s)
+            restarted = len(seen.shifts_s)
             waiting = deque((restarted, one) for _, one in waiting)
-        while waiting and waiting[0][0] <= len(restarts.shifts_s):
-            yield waiting.popleft()[1]
-    yield from (packet for _, packet in waiting)
+        while waiting and waiting[0][0] <= len(seen.shifts_s):
+            yield _shifted(*waiting.popleft(), seen.shifts_s)
+    for number, packet in waiting:
+        yield _shifted(number, packet, seen.shifts_s)
+
+
+def _shifted(number: int, packet: Packet, shifts_s: Sequence[float]) -> Packet:
+    """Return a packet after so many restarts, shifted as the images after them."""
+    if shifts_s and number and packet.pts is not None and packet.dts is not None:
+        ticks = round(shifts_s[min(number, len(shifts_s)) - 1] / packet.time_base)
+        packet.pts += ticks
+        packet.dts += ticks
+    return packet
+
+
+class _Clock:
+    """Follows the clock of a stream, packet by packet.
+
+    Attributes:
+        place_s: What it would show if it had never restarted, in seconds.
+    """
+
+    def __init__(self, longest_s: float) -> None:
+        self.place_s = -math.inf
+        self._longest_s, self._before_s = longest_s, None
+
+    def has_restarted(self, time_s: float, beside: _Clock | None = None) -> bool:
+        """Return whether the clock has restarted when it shows this time.
+
+        Args:
+            time_s: The time.
+            beside: Clock of the sound of these images, or the other way round. If that is ahead
+                by most of a jump forward, this stream paused.
+        """
+        if self._before_s is None:
+            self._before_s = self.place_s = time_s
+        step_s, beside_s = time_s - self._before_s, beside.place_s if beside else -math.inf
+        paused = 0 < step_s < 2 * (beside_s - self.place_s)
+        restarted = has_restarted(step_s, self._longest_s) and not paused
+        self._before_s = time_s
+        self.place_s = max(self.place_s, beside_s) if restarted else self.place_s + step_s
+        return restarted
 
 
 class _Restarts:
@@ -140,25 +199,40 @@ class _Restarts:
 
     Attributes:
         shifts_s: What to add to times after each restart so far, in seconds.
-        longest_s: From `longest_gap_s`.
+        clock: Of the images.
     """
 
-    def __init__(self, container: InputContainer, images: VideoStream) -> None:
+    def __init__(self, longest_s: float, images: VideoStream) -> None:
         self.shifts_s: list[float] = []
-        self.longest_s = longest_gap_s(container)
+        self.clock = _Clock(longest_s)
         rate = images.average_rate
         self._step_s = float(1 / rate) if rate else _DEFAULT_STEP_S
-        self._shift_s, self._end_s, self._before_s = 0.0, -math.inf, None
+        self._shift_s, self._end_s, self._place_s = 0.0, -math.inf, -math.inf
 
-    def add(self, packet: Packet) -> None:
+    def add(self, packet: Packet, heard: _Clock | None = None) -> None:
         if packet.pts is None or packet.dts is None:
             return
         time_s, decoded_s = (float(ticks * packet.time_base) for ticks in (packet.pts, packet.dts))
-        if self._before_s is not None and has_restarted(decoded_s - self._before_s, self.longest_s):
+        if self.clock.has_restarted(decoded_s, heard):
             self._shift_s = self._end_s - time_s
             self.shifts_s.append(self._shift_s)
-        self._before_s = decoded_s
+            self._place_s = self.clock.place_s
         self._end_s = max(self._end_s, time_s + self._shift_s + self._step_s)
+
+    def number_of(self, place_s: float, before: int) -> int:
+        """Return the number, from 1, of the restart with which sound restarts: the last or next.
+
+        Args:
+            place_s: From the clock of the sound.
+            before: Number of the restart with which it restarted before.
+        """
+        last = len(self.shifts_s)
+        is_last = last > before and place_s - self._place_s < _TOGETHER_S
+        return last if is_last else max(last, before) + 1
+
+
+def _is_playlist(container: InputContainer) -> bool:
+    return container.format.name == "hls"
 
 
 def _may_restart(container: InputContainer) -> bool:

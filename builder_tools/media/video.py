@@ -36,7 +36,7 @@ from builder_tools.media.pyav import (
     square_size,
     video_stream_of,
 )
-from builder_tools.media.restarts import has_restarted, longest_gap_s
+from builder_tools.media.restarts import has_restarted, image_packets, longest_gap_s
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -163,8 +163,9 @@ class VideoReader:
 
     def _decode(self) -> Iterator[VideoFrame]:
         try:
+            packets = image_packets(self._container, self._stream)
             images, self._is_told = shown_images(
-                self._container, self._stream, self._count_damage, self._name
+                packets, self._stream, self._count_damage, self._name
             )
             yield from images
         except OSError as error:

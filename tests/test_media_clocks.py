@@ -2,10 +2,11 @@
 
 import threading
 import tracemalloc
+from collections.abc import Mapping
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import av
 import numpy as np
@@ -36,12 +37,14 @@ def numbered_film(
     first: int = 0,
     voiced: str = "aac",
     sound_s: float = 10.0,
+    told: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """Write 250 numbered images, a key frame at every 50th, and a beep with one of them."""
     with av.open(str(path), "w") as output:
         stream = output.add_stream(codec, rate=FPS, options=KEY_FRAMES | {"bf": str(b_frames)})
         stream.width, stream.height, stream.pix_fmt = 96, 54, "yuv420p"
         stream.codec_context.bit_rate = 2_000_000
+        stream.metadata.update(told)
         voice = None if beep_at is None else output.add_stream(voiced, RATE_HZ, layout="mono")
         for number in range(250):
             painted = numbered_image(first + number)
@@ -278,6 +281,14 @@ def test_a_film_is_as_long_as_its_images(tmp_path, caplog, name, options):
     assert len(frames) == 250 and reader.duration_s == pytest.approx(10, abs=0.1)
     assert _film_length_s(film) == pytest.approx(10, abs=0.1)
     assert reader.warning is None and not caplog.records
+
+
+def test_a_film_cut_from_one_of_mkvmerge_is_as_long_as_its_images(tmp_path):
+    """FFmpeg keeps what mkvmerge told of the whole film beside its own."""
+    told = {"DURATION-eng": "01:30:00.000000000", "_STATISTICS_TAGS-eng": "BPS DURATION"}
+    film = numbered_film(tmp_path / "film.mkv", starts_s=5.0, told=told)
+    reader, _ = read(film)
+    assert reader.duration_s == pytest.approx(10, abs=0.1) and reader.warning is None
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs a list of threads")

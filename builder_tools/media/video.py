@@ -176,12 +176,12 @@ class VideoReader:
         """Return for how long images are shown by the header, or None if it does not say."""
         if self._stream.duration is not None:
             return float(self._stream.duration * self._stream.time_base)
-        tags = {name.upper().split("-")[0]: told for name, told in self._stream.metadata.items()}
-        told = _CLOCK_TIME.fullmatch(tags.get("DURATION", ""))
-        if told:  # of Matroska: until when by FFmpeg, for how long by mkvmerge
+        told = _CLOCK_TIME.fullmatch(self._stream.metadata.get("DURATION", ""))
+        if told:  # of Matroska: until when by FFmpeg (Lavf), for how long by mkvmerge
             hours, minutes, seconds = map(float, told.groups())
             length_s = 3600 * hours + 60 * minutes + seconds
-            length_s -= 0.0 if "_STATISTICS_TAGS" in tags else self.start_s
+            writer = self._container.metadata.get("ENCODER", "")
+            length_s -= self.start_s if writer.startswith("Lavf") else 0.0
         elif self._container.duration is not None:  # of everything in the file
             length_s = self._container.duration / import_av().time_base - self.start_s
             if "matroska" not in self._container.format.name:

@@ -11,7 +11,7 @@ from builder_tools.timeline.highlights import (
     find_highlights,
     reactions,
 )
-from builder_tools.timeline.signals import SignalSettings
+from builder_tools.timeline.signals import SignalSettings, sample
 
 
 def _frame(values, step_s=0.1):
@@ -109,7 +109,9 @@ def test_what_all_react_to_is_no_chance():
     assert alone.chance is None
 
 
-@pytest.mark.parametrize("wrong", [{"count": 0}, {"seconds": 0}, {"least_share": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"count": 0}, {"seconds": 0}, {"least_share": 0}, {"reaction_s": 1e9}]
+)
 def test_settings_out_of_range(wrong):
     with pytest.raises(ValueError, match="Expected count"):
         HighlightSettings(**wrong)
@@ -119,6 +121,13 @@ def test_settings_out_of_range(wrong):
 def test_the_interval_of_fewer_than_six_viewers_is_their_range(count):
     values = np.random.default_rng(count).normal(size=count)
     assert bootstrap_median(values, 1000, 0) == (values.min(), values.max())
+
+
+def test_a_face_that_is_rarely_found_is_not_bridged():
+    times_s = np.arange(0, 30, 0.1)
+    found = pd.DataFrame({"frame": range(0, 300, 10), "time_s": times_s[::10], "face_px": 50.0})
+    seen = sample(found.assign(arousal=0.5), SignalSettings(), times_s)
+    assert np.isfinite(seen).sum() == 30
 
 
 @pytest.mark.parametrize("fps", [1.0, 0.4])

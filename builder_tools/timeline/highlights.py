@@ -17,6 +17,8 @@ from builder_tools.timeline.signals import SignalSettings, reaction, sample
 
 USUAL_SECONDS = 6.0
 """Length of a segment; in a film shorter than five of them, a fifth of the film."""
+LONGEST_REACTION_S = 60.0
+"""A face that reacts later than this reacts to something else."""
 INTERVAL = (2.5, 97.5)
 AGREED, DOUBTFUL, ONE_VIEWER = "agreed", "doubtful", "one viewer"
 """How far to trust a highlight: enough viewers reacted together; they did not; there was only one
@@ -69,7 +71,7 @@ class HighlightSettings:
             self.count >= 1
             and (self.seconds is None or self.seconds > 0)
             and self.prominence > 0
-            and self.reaction_s >= 0
+            and 0 <= self.reaction_s <= LONGEST_REACTION_S
             and 0 < self.least_share <= 1
             and self.clear_sigmas > 0
             and 0 < self.least_agreement <= 1
@@ -77,8 +79,9 @@ class HighlightSettings:
         )
         if not good:
             raise ValueError(
-                "Expected count >= 1, seconds > 0, prominence > 0, reaction_s >= 0, least_share "
-                "and least_agreement in (0, 1], clear_sigmas > 0 and resamples >= 1. "
+                "Expected count >= 1, seconds > 0, prominence > 0, reaction_s in "
+                f"[0, {LONGEST_REACTION_S:g}], least_share and least_agreement in (0, 1], "
+                "clear_sigmas > 0 and resamples >= 1. "
                 f"Received: {self}."
             )
 

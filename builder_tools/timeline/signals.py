@@ -82,8 +82,8 @@ def sample(
     sums = np.bincount(index, values[usable], len(times_s))
     counts = np.bincount(index, minlength=len(times_s))
     sampled = np.divide(sums, counts, out=np.full(len(times_s), np.nan), where=counts > 0)
-    passed_s = np.diff(rows["time_s"].to_numpy(float)[np.isfinite(values)])
-    image_s = float(np.median(passed_s)) if len(passed_s) else 0.0
+    passed_s = rows["time_s"].diff() / rows["frame"].diff()
+    image_s = float(passed_s.median()) if len(rows) > 1 else 0.0
     bridged = _bridged(sampled, max(settings.bridge_s, 1.5 * image_s) / settings.step_s)
     return _smoothed(bridged, settings)
 

@@ -148,6 +148,22 @@ def test_cells_that_may_be_empty(tmp_path):
     assert read_timeline(path)["track"].isna().sum() == 1
 
 
+def test_an_assumed_beginning_stays_doubtful_in_a_second_search(tmp_path, capsys):
+    """Unless somebody wrote another into the table."""
+    recordings = [str(write_viewer(tmp_path / f"{name}.csv")) for name in ("anna", "ben")]
+    first, second = tmp_path / "first", tmp_path / "second"
+    again = ["highlights", *recordings, "--offsets", str(first / "viewers.csv")]
+    assert main(["highlights", *recordings, "--out", str(first)]) == 1
+    assert main([*again, "--out", str(second)]) == 1
+    found = pd.read_csv(second / "viewers.csv")
+    assert found["offset_from"].tolist() == ["assumed", "assumed"]
+    found.assign(offset_s=[0.5, 0.0]).to_csv(first / "viewers.csv", index=False)
+    main([*again, "--out", str(second)])
+    found = pd.read_csv(second / "viewers.csv")
+    assert found["offset_from"].tolist() == ["given", "assumed"]
+    assert found["offset_s"].tolist() == [0.5, 0.0]
+
+
 def test_who_leaves_before_the_film_begins_hides_no_moment(tmp_path, viewers, capsys):
     """Their recordings go on, without them."""
     for name in ("cleo", "dan", "eve"):

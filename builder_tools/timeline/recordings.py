@@ -129,10 +129,11 @@ def _recordings(path: Path) -> list[tuple[str, Path, str | None]]:
     return [(path.stem, path, None)]
 
 
-def read_offsets(path: Path) -> dict[str, float]:
+def read_offsets(path: Path) -> dict[str, float | None]:
     """Read when recordings began, by viewer, from a CSV file with `viewer,offset_s`.
 
-    The `viewers.csv` of an earlier search is such a file.
+    The `viewers.csv` of an earlier search is such a file. A beginning that it assumed, and nobody
+    has changed, is None: still to be found.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -141,7 +142,7 @@ def read_offsets(path: Path) -> dict[str, float]:
     """
     sheet = read_sheet(path)
     columns = [name.casefold() for name in sheet.columns]
-    offsets: dict[str, float] = {}
+    offsets: dict[str, float | None] = {}
     for number, row in sheet.rows.items():
         cells = dict(zip(columns, row, strict=False))
         try:
@@ -159,12 +160,13 @@ def read_offsets(path: Path) -> dict[str, float]:
                 f"Expected each viewer once in {str(path)!r}. Received: {viewer!r} in line "
                 f"{number} again."
             )
-        offsets[viewer] = offset_s
+        is_assumed = cells.get("offset_from") == ASSUMED and not offset_s
+        offsets[viewer] = None if is_assumed else offset_s
     return offsets
 
 
-def with_offsets(viewers: Sequence[Viewer], offsets_s: Mapping[str, float]) -> list[Viewer]:
-    """Return viewers with the offsets in a table; those it does not name are unchanged.
+def with_offsets(viewers: Sequence[Viewer], offsets_s: Mapping[str, float | None]) -> list[Viewer]:
+    """Return viewers with the offsets in a table; those of whom it tells none are unchanged.
 
     Names of the table without a recording are told in a warning, as they may be misspelt.
 
@@ -180,7 +182,8 @@ def with_offsets(viewers: Sequence[Viewer], offsets_s: Mapping[str, float]) -> l
     strangers = [repr(name) for name in offsets_s if name not in names]
     if strangers:
         _logger.warning("Offsets are given, but no recording of %s", few_of(strangers))
-    return [replace(one, offset_s=offsets_s.get(one.name, one.offset_s)) for one in viewers]
+    told = {name: offset_s for name, offset_s in offsets_s.items() if offset_s is not None}
+    return [replace(one, offset_s=told.get(one.name, one.offset_s)) for one in viewers]
 
 
 def few_of(names: Sequence[str]) -> str:

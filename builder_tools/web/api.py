@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request, WebSocket
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
@@ -13,8 +13,9 @@ from builder_tools import __version__
 from builder_tools.decisions import DECISIONS
 from builder_tools.web.camera import Cameras
 from builder_tools.web.documents import documentation_page
-from builder_tools.web.engine import Choice, Engine
+from builder_tools.web.engine import Engine
 from builder_tools.web.limits import Limits, Refused, clean_name
+from builder_tools.web.parameters import AskedOfCamera, AskedOfPhoto
 from builder_tools.web.photos import answer_photo
 from builder_tools.web.result_store import ResultStore
 from builder_tools.web.texts import LANGUAGES, Words
@@ -47,11 +48,8 @@ def add_api(
         return HTMLResponse(documentation_page(engine, limits))
 
     @router.websocket("/api/camera")
-    async def camera(socket: WebSocket) -> None:
-        asked = socket.query_params
-        chosen = (asked.get(key) or None for key in ("model", "detector", "decision"))
-        choice = Choice(*chosen)
-        await cameras.serve(socket, choice, _words(asked.get("lang", "en"), "en"))
+    async def camera(socket: WebSocket, asked: Annotated[AskedOfCamera, Query()]) -> None:
+        await cameras.serve(socket, asked.choice(), _words(asked.lang, "en"))
 
     app.include_router(router)
     app.add_exception_handler(Refused, _say_refused)
@@ -80,16 +78,10 @@ def _add_answers(router: APIRouter, engine: Engine, limits: Limits) -> None:
         }
 
     @router.post("/api/photo")
-    async def photo(
-        request: Request,
-        model: str | None = Query(None),
-        detector: str | None = Query(None),
-        decision: str | None = Query(None),
-        name: str | None = Query(None),
-    ) -> Response:
+    async def photo(request: Request, asked: Annotated[AskedOfPhoto, Query()]) -> Response:
         data, called = await read_image_upload(request, limits)
-        called = clean_name(name or called)
-        choice = Choice(model, detector, decision)
+        called = clean_name(asked.name or called)
+        choice = asked.choice()
 
         def answer() -> dict[str, Any]:
             with engine.turn(choice):

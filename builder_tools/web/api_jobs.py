@@ -6,18 +6,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from builder_tools.web.batches import CSV_NAME, LOG_NAME, classify_uploads
-from builder_tools.web.engine import Choice, Engine
+from builder_tools.web.engine import Engine
 from builder_tools.web.jobs import Job, Jobs
 from builder_tools.web.limits import Limits, Refused
-from builder_tools.web.uploads import coming_bytes, save_upload
+from builder_tools.web.parameters import AskedOfBatch, AskedOfVideo
+from builder_tools.web.uploads import coming_bytes, is_form, save_upload
 from builder_tools.web.videos import FILES, watch_video
 
 LONGEST_WAIT_S = 30.0
@@ -35,35 +36,24 @@ def add_jobs(app: FastAPI, engine: Engine, jobs: Jobs, limits: Limits) -> None:
     runner = _Runner(engine, jobs, limits)
 
     @app.post("/api/video")
-    async def video(
-        request: Request,
-        model: str | None = Query(None),
-        detector: str | None = Query(None),
-        decision: str | None = Query(None),
-        give: Literal["json", "csv", "highlights", "video"] = Query("json"),
-    ) -> FileResponse:
-        choice = Choice(model, detector, decision)
+    async def video(request: Request, asked: Annotated[AskedOfVideo, Query()]) -> FileResponse:
+        choice = asked.choice()
 
         def watch(upload: Path, job: Job) -> Iterator[Any]:
             return watch_video(upload, job.folder, engine, limits, choice)
 
-        return await runner.answer(request, watch, FILES[give])
+        return await runner.answer(request, watch, FILES[asked.give])
 
     @app.post("/api/batch")
-    async def batch(
-        request: Request,
-        model: str | None = Query(None),
-        detector: str | None = Query(None),
-        decision: str | None = Query(None),
-        give: Literal["csv", "log"] = Query("csv"),
-    ) -> FileResponse:
-        choice = Choice(model, detector, decision)
+    async def batch(request: Request, asked: Annotated[AskedOfBatch, Query()]) -> FileResponse:
+        choice = asked.choice()
 
         def classify(upload: Path, job: Job) -> Iterator[Any]:
             uploads = [(upload, "upload.zip")]
             return classify_uploads(uploads, job.folder, engine, limits, choice, job.promise)
 
-        return await runner.answer(request, classify, {"csv": CSV_NAME, "log": LOG_NAME}[give])
+        name = {"csv": CSV_NAME, "log": LOG_NAME}[asked.give]
+        return await runner.answer(request, classify, name)
 
 
 class _Runner:
@@ -78,7 +68,15 @@ class _Runner:
         """Return a file of the job; its folder is deleted once the file is sent.
 
         If the client never takes the file, it is deleted like the results of the page.
+
+        Raises:
+            HTTPException: If the upload is in a form.
         """
+        if is_form(request):
+            told = (
+                "Expected the file itself as the body (curl --data-binary @FILE). Received: a form."
+            )
+            raise HTTPException(415, told)
         job = await run_in_threadpool(self.jobs.begin, coming_bytes(request, self.limits))
         try:
             upload = job.folder / ".upload"

@@ -24,15 +24,20 @@ def coming_bytes(request: Request, limits: Limits) -> int:
     return int(told) if is_known else limits.upload_bytes
 
 
+def is_form(request: Request) -> bool:
+    """Return whether a request's body is a form with files."""
+    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+
 async def read_image_upload(request: Request, limits: Limits) -> tuple[bytes, str | None]:
     """Return the bytes of an image and its name, sent as a form's `file` or as the whole body.
 
     Raises:
         Refused: If it is empty or too big.
-        HTTPException: If it is not a form.
+        HTTPException: If it is not a form, or one with more than a file.
     """
     most = limits.photo_bytes
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if not is_form(request):
         data = bytearray()
         async for chunk in _bounded(request.stream(), most):
             data += chunk
@@ -44,7 +49,11 @@ async def read_image_upload(request: Request, limits: Limits) -> tuple[bytes, st
         form = await parser.parse()
     except MultiPartException as error:
         raise HTTPException(400, error.message) from error
-    file = next((v for v in form.values() if not isinstance(v, str)), None)
+    beside = [key for key, value in form.items() if isinstance(value, str)]
+    if beside:
+        told = "Expected only a file in the form; choices belong in the address (?model=...)."
+        raise HTTPException(422, f"{told} Received: {', '.join(beside)}.")
+    file = next(iter(form.values()), None)
     if file is None:
         raise Refused("empty")
     check_size(file.size or 0, most)

@@ -149,3 +149,16 @@ def test_a_folder_that_is_dropped_is_told_of(open_page, kind, tmp_path):
         page.click("#bt-batch-start")
     page.wait_for_selector(f"#bt-{kind}-result [role=alert]")
     assert "my photos cannot be read: it is a folder" in page.inner_text(f"#bt-{kind}-result")
+
+
+def test_what_a_browser_restores_on_the_way_back_is_what_the_page_says_is_chosen(open_page):
+    page = open_page()
+    page.click(".bt-choice summary")
+    page.select_option("#bt-model", "tiny")
+    page.click("text=HTTP API")
+    page.wait_for_url("**/docs")
+    page.go_back()
+    page.wait_for_selector("#bt-photo")
+    page.wait_for_load_state()
+    model = page.locator("#bt-model").input_value()
+    assert page.inner_text("#bt-chosen").startswith(model)

@@ -51,6 +51,7 @@ function tellChoice() {
   document.dispatchEvent(new CustomEvent("builder-tools-choice", { detail: choice() }));
 }
 for (const one of choices) one.addEventListener("change", tellChoice);
+addEventListener("pageshow", tellChoice); // on the way back browsers restore a choice, after scripts
 tellChoice();
 
 // Uploads. An answer is HTML at once, or line by line, each taking the place of the one before.

@@ -376,3 +376,21 @@ def test_a_camera_survives_whatever_an_image_does(monkeypatch):
     monkeypatch.setattr(camera.Cameras, "_answer", answer)
     asyncio.run(asyncio.wait_for(serve(), 30))
     assert said[0]["error"] == "internal" and said[1]["id"] == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (["a.zip", "b.jpg"], "zip_beside_others"),
+        (["b.jpg", "A.ZIP"], "zip_beside_others"),
+        (["a.zip"], "no_zip"),
+    ],
+)
+def test_a_zip_beside_other_files_is_not_called_no_zip(engine, tmp_path, names, code):
+    files = [(tmp_path / str(number), name) for number, name in enumerate(names)]
+    for path, _ in files:
+        path.write_bytes(b"no zip")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(Refused) as caught:
+        list(classify_uploads(files, tmp_path / "out", engine, Limits()))
+    assert caught.value.code == code

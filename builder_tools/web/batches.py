@@ -123,7 +123,7 @@ def _gather(
     if len(uploads) > limits.max_images:
         raise Refused("too_many_files", count=len(uploads), limit=limits.max_images)
     if any(Path(name).suffix.lower() == ".zip" for _, name in uploads):
-        raise Refused("no_zip")
+        raise Refused("no_zip" if len(uploads) == 1 else "zip_beside_others")
     paths: dict[str, Path] = {}
     renamed: dict[str, str] = {}
     taken: dict[str, int] = {}

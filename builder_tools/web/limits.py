@@ -80,6 +80,7 @@ STATUS_OF: Mapping[str, int] = {
     "no_picture": 415,
     "no_video": 415,
     "no_zip": 415,
+    "zip_beside_others": 422,
     "corrupt_picture": 422,
     "corrupt_video": 422,
     "corrupt_zip": 422,

@@ -93,9 +93,13 @@ def test_an_unreadable_image_gets_the_most_frequent_class_of_the_training(folder
 
 
 def test_a_row_does_not_repeat_an_image_written_as_a_text():
-    (row,) = batch().run(["data:image/jpeg;base64,/9j/secret"])
-    assert row.status == "unreadable" and row.image_path == "data address"
-    assert "secret" not in repr(row)
+    for text in ("data:image/jpeg;base64,/9j/secret", "/9j/" + "secret" * 20):
+        (row,) = batch().run([text])
+        assert row.status == "unreadable" and row.image_path == "image in base64"
+        assert "secret" not in repr(row)
+        with pytest.raises(ValueError, match="b64decode") as refused:
+            batch().run(text)
+        assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])

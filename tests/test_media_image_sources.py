@@ -14,6 +14,7 @@ import pytest
 from made_images import encoded, mean_difference
 from PIL import Image
 
+from builder_tools.cli import main
 from builder_tools.media import ImageError, read_image, write_image
 
 
@@ -68,11 +69,23 @@ def test_file_addresses_are_paths(portrait, tmp_path):
             read_image(elsewhere)
 
 
-@pytest.mark.parametrize("start", ["data:image/jpeg;base64,", "DATA:image/png;base64,"])
-def test_an_image_written_as_a_text_is_refused_and_not_repeated(start):
+@pytest.mark.parametrize(
+    "start", ["data:image/jpeg;base64,", "DATA:image/png;base64,", "", "iVBORw0KGgo", "UklGR"]
+)
+def test_an_image_written_as_a_text_is_refused_and_not_repeated(start, capsys):
+    text = start + "/9j/secret" * 999
     with pytest.raises(ImageError, match=r"bytes.*base64\.b64decode") as refused:
-        read_image(start + "/9j/secret" * 999)
+        read_image(text)
     assert "secret" not in str(refused.value)
+    assert main(["img", text]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("failed: image in base64: Expected") and "secret" not in told
+
+
+@pytest.mark.parametrize("path", ["/9j/" + "a" * 99 + ".jpg", "UklGR", "iVBORw0KGgo/photo.png"])
+def test_a_path_that_begins_as_an_image_does_in_base64_is_a_path(path):
+    with pytest.raises(FileNotFoundError, match="No image at"):
+        read_image(path)
 
 
 @pytest.mark.parametrize("piped", [False, True])

@@ -95,6 +95,7 @@ def _img_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_img(options: argparse.Namespace) -> int:
     from builder_tools.media import IMAGE_ERRORS
+    from builder_tools.media.images import name_of
 
     _check_out(options)
     failed: list[str] = []
@@ -109,7 +110,7 @@ def _run_img(options: argparse.Namespace) -> int:
                 with named_warnings(image):
                     result = inference.analyse_image(image, draw=draw)
             except IMAGE_ERRORS as error:
-                failed.append(f"{image}: {error}")
+                failed.append(f"{name_of(image)}: {error}")
                 continue
             print_json(result) if options.json else _print_text(result)
             bare += not result.faces

@@ -19,15 +19,28 @@ MOST_SECONDS = 120.0
 """How long fetching one image may take."""
 _CHUNK = 1 << 16
 
+_IMAGES_IN_BASE64 = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR")
+"""How JPEG, PNG, GIF and WebP begin in base64."""
+_LEAST_IMAGE_TEXT = 80
+"""Length of the shortest image in base64, in characters; a PNG of one pixel has 90."""
+
 
 def is_address(source: object) -> bool:
     """Return whether a source is a web address: a str that begins with `http://` or `https://`."""
     return isinstance(source, str) and source[:8].lower().startswith(("http://", "https://"))
 
 
-def is_data_address(source: object) -> bool:
-    """Return whether a source is an image written as a text: a str that begins `data:image/`."""
-    return isinstance(source, str) and source[:11].lower() == "data:image/"
+def is_image_text(source: object) -> bool:
+    """Return whether a source is an image written as a text: `data:image/...`, or bare base64.
+
+    Base64 has no full stop, so a path with a suffix is none.
+    """
+    if not isinstance(source, str):
+        return False
+    if source[:11].lower() == "data:image/":
+        return True
+    is_long = len(source) >= _LEAST_IMAGE_TEXT and source.startswith(_IMAGES_IN_BASE64)
+    return is_long and re.fullmatch(r"[A-Za-z0-9+/=\s]+", source) is not None
 
 
 def without_file_scheme(source: str) -> str:
@@ -37,10 +50,10 @@ def without_file_scheme(source: str) -> str:
         ImageError: A ValueError: if the address names another machine or a relative path, or is
             an image written as a text, which the message does not repeat.
     """
-    if is_data_address(source):
+    if is_image_text(source):
         raise ImageError(
             "Expected a path, an address or the bytes of a file. Received: a text with a whole "
-            "image (data:image/...). Try base64.b64decode(text.partition(',')[2])."
+            "image (base64). Try base64.b64decode(text.rpartition(',')[2])."
         )
     if source[: len(_FILE_SCHEME)].lower() != _FILE_SCHEME:
         return source

@@ -28,7 +28,7 @@ from builder_tools.media.addresses import (
     STANDARD_INPUT,
     fetch_image,
     is_address,
-    is_data_address,
+    is_image_text,
     without_file_scheme,
 )
 from builder_tools.media.arrays import array_to_rgb, as_array
@@ -141,8 +141,8 @@ def open_image(
 
 def name_of(source: Any) -> str:
     """Return a name for a source: its path, address or file name, else a description."""
-    if is_data_address(source):
-        return "data address"  # not the whole image
+    if is_image_text(source):
+        return "image in base64"  # not the whole image
     if isinstance(source, str | os.PathLike):
         return os.fspath(source)
     named = getattr(source, "filename" if _is_pillow_image(source) else "name", None)

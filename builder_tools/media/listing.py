@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder_tools.media.addresses import without_file_scheme
 from builder_tools.media.formats import (
     IMAGE_SUFFIXES,
     SIGNATURE_BYTES,
@@ -144,7 +145,7 @@ def _walk(
 def _checked(folder: str | Path) -> Path:
     if folder == "":
         raise ValueError("Expected a folder of images. Received an empty text; '.' is this one.")
-    folder = Path(folder)
+    folder = Path(without_file_scheme(folder) if isinstance(folder, str) else folder)
     if not folder.exists():
         raise FileNotFoundError(f"Expected a folder of images. Nothing is at {str(folder)!r}.")
     if not folder.is_dir():

@@ -162,3 +162,20 @@ def test_what_a_browser_restores_on_the_way_back_is_what_the_page_says_is_chosen
     page.wait_for_load_state()
     model = page.locator("#bt-model").input_value()
     assert page.inner_text("#bt-chosen").startswith(model)
+
+
+@pytest.mark.parametrize("kind", ["photo", "video"])
+def test_of_several_files_that_are_dropped_the_page_says_which_one_it_takes(open_page, kind):
+    page = open_tab(open_page, kind)
+    drop = f"""(names) => {{
+      const data = new DataTransfer();
+      for (const name of names) data.items.add(new File(["x"], name));
+      const how = {{ dataTransfer: data, bubbles: true, cancelable: true }};
+      document.querySelector("#bt-{kind}").dispatchEvent(new DragEvent("drop", how));
+    }}"""
+    page.evaluate(drop, ["a.jpg", "b.jpg", "c.jpg"])
+    told = page.inner_text(f"#panel-{kind} .bt-failed")
+    assert told == "Of 3 files only a.jpg is taken here. Batch takes many photos."
+    assert faults(page) == []
+    page.evaluate(drop, ["b.jpg"])
+    assert page.locator(f"#panel-{kind} .bt-failed").count() == 0

@@ -164,6 +164,8 @@ function wire(kind) {
     chosen++;
     for (const old of field.parentElement.querySelectorAll(":scope > .bt-failed")) old.remove();
     files = kind === "batch" ? [...list] : [...list].slice(0, 1);
+    if (files.length < list.length)
+      complain(field, said("script.only_one", { count: list.length, name: files[0].name }));
     field.querySelector(".bt-chosen").textContent = files.slice(0, 8).map((file) => file.name).join(", ")
       + (files.length > 8 ? ` ... (${files.length})` : "");
     if (!isLong && files.length) run();

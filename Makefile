@@ -34,9 +34,10 @@ web: $(VENV)/.full ## open the web page on this machine; more options: ARGS=...
 	@$(VENV)/bin/builder-tools web $(ARGS)
 
 # A process a core, and one more, as tests wait for servers, cameras and processes of their
-# own; threads of their own would only take turns.
+# own; threads of their own would only take turns. Some hundred of those read the package: its
+# bytecode is kept, whatever the environment says.
 test: $(VENV)/.full ## run every test, on all cores
-	@OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(VENV)/bin/python -m pytest -q \
+	@PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(VENV)/bin/python -m pytest -q \
 		-n $$(( $$(env -u OMP_NUM_THREADS nproc) + 1 )) --dist loadfile \
 		--no-loadscope-reorder --max-worker-restart 2 $(PYTEST_ARGS)
 

@@ -20,7 +20,19 @@ from builder_tools.media import write_image
 from builder_tools.networks import NETWORKS, build_network
 from builder_tools.release import load_data
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_traced():
+    """Of its thirty trainings each is of a few batches: to trace their graph takes longer."""
+    tensorflow = pytest.importorskip("tensorflow")
+    tensorflow.config.run_functions_eagerly(True)
+    yield
+    tensorflow.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(autouse=True)

@@ -305,13 +305,14 @@ def check_choice(name: str, value: str, allowed: Collection[str]) -> None:
         raise ValueError(f"Expected {name} to be one of {list(allowed)}. Received: {value!r}.")
 
 
-def checked_part(name: str, part: Part, needed: Sequence[str]) -> Part:
+def checked_part(name: str, part: Part, needed: Sequence[str], by_name: str = "") -> Part:
     """Return an object, or None, after checking that it has what its role requires.
 
     Args:
         name: Name of the argument.
         part: The object given.
         needed: Names of the required attributes and methods.
+        by_name: How to give one by its name, with `{}` for that.
 
     Raises:
         TypeError: If some are missing, or a class was given instead of an object; names them.
@@ -321,6 +322,8 @@ def checked_part(name: str, part: Part, needed: Sequence[str]) -> Part:
     expected = f"Expected {name} to be an object with {', '.join(needed)}. Received:"
     if isinstance(part, type):
         raise TypeError(f"{expected} the class {part.__name__}. Try {part.__name__}().")
+    if by_name and isinstance(part, str):
+        raise TypeError(f"{expected} the text {part!r}. Try {by_name.format(repr(part))}.")
     if missing := [each for each in needed if not hasattr(part, each)]:
         raise TypeError(
             f"{expected} {type(part).__name__} without {', '.join(missing)} "

@@ -239,8 +239,9 @@ def test_submit_is_a_dry_run_that_checks_first(tmp_path, capsys):
     (tmp_path / "out.csv").write_text("image_path,emotion\n0.jpg,sad\n1.jpg,anger\n")
     sample = ["--sample", str(tmp_path / "sample.csv")]
     assert main(["submit", str(tmp_path / "out.csv"), *sample, "--message", "a b"]) == 0
-    line = capsys.readouterr().out
-    assert line.startswith("kaggle competitions submit") and "'a b'" in line
+    said = capsys.readouterr()
+    assert said.out.startswith("kaggle competitions submit") and "'a b'" in said.out
+    assert said.err.endswith("Nothing was sent; --send does that.\n")
     (tmp_path / "out.csv").write_text("image_path,emotion\n1.jpg,anger\n")
     assert main(["submit", str(tmp_path / "out.csv"), *sample]) == 2
     assert main(["submit", str(tmp_path / "none.csv")]) == 2

@@ -146,9 +146,9 @@ class Unframed:
     [
         ({"face_det_obj": Unframed()}, r"face_det_obj.*Unframed without crop_scale, crop_shift_y"),
         ({"face_det_obj": HaarDetector}, r"face_det_obj.*the class HaarDetector.*HaarDetector\(\)"),
-        ({"face_det_obj": "haar"}, r"face_det_obj.*str without detect"),
+        ({"face_det_obj": "haar"}, r"face_det_obj.*'haar'\. Try detector='haar' instead"),
         ({"model_obj": FakeModel}, r"model_obj.*the class FakeModel. Try FakeModel\(\)"),
-        ({"model_obj": "tiny"}, r"model_obj.*str without emotions, predict"),
+        ({"model_obj": "tiny"}, r"model_obj.*'tiny'\. Try EmotionClassifier\('tiny'\)\."),
         ({"draw_box_obj": DrawBox}, r"draw_box_obj.*the class DrawBox. Try DrawBox\(\)"),
     ],
 )

@@ -43,6 +43,8 @@ def _run_submit(options: argparse.Namespace) -> None:
         csv, options.message, competition=options.competition, dry_run=not options.send
     )
     print(shlex.join(command))
+    if not options.send:
+        print("Nothing was sent; --send does that.", file=sys.stderr)
 
 
 VERBS = {

@@ -68,7 +68,7 @@ def chosen_model(given: EmotionModel | None, decision: str | None) -> EmotionMod
     """
     if given is None:
         return EmotionClassifier(decision=decision or "natural")
-    checked_part("model_obj", given, ("emotions", "predict"))
+    checked_part("model_obj", given, ("emotions", "predict"), "EmotionClassifier({})")
     _check_emotions(given)
     if decision is not None:
         raise ValueError(

@@ -43,7 +43,8 @@ class DetectorPool:
     """
 
     def __init__(self, given: FaceDetector | None, name: str, options: Mapping[str, Any]) -> None:
-        checked_part("face_det_obj", given, ("detect", "crop_scale", "crop_shift_y"))
+        needed = ("detect", "crop_scale", "crop_shift_y")
+        checked_part("face_det_obj", given, needed, "detector={} instead")
         self.given, self.name, self.options = given, name, dict(options)
         self._idle = [] if given is not None else [make_detector(name, **options)]
         # Detectors left open are closed quietly when the pool is garbage-collected. At process

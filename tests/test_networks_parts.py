@@ -12,7 +12,14 @@ keras = pytest.importorskip("keras")
 
 from toy_study import pattern  # noqa: E402
 
-from builder_tools.networks import NETWORKS, Head, build_network, set_trainable, vit  # noqa: E402
+from builder_tools.networks import (  # noqa: E402
+    NETWORKS,
+    Head,
+    build_network,
+    check_network,
+    set_trainable,
+    vit,
+)
 from builder_tools.networks.head import divide_by_weights, with_head  # noqa: E402
 from builder_tools.networks.inputs import standardised_grey  # noqa: E402
 
@@ -190,6 +197,14 @@ def test_flatten_needs_a_size():
 def test_a_phase_that_cannot_be_is_refused(compact, what):
     with pytest.raises(ValueError, match=r"'all', 'head' or a number of layers in 0\.\.\.91"):
         set_trainable(compact, what)
+
+
+def test_layers_are_counted_at_the_size_that_is_trained():
+    """`face_resnet` has a layer less at its own size than for small faces."""
+    check_network("face_resnet", [48], learns=["head", 114])
+    for sizes, layers in (([48], 114), ([], 113)):
+        with pytest.raises(ValueError, match=rf"layers in 0\.\.\.{layers}\. "):
+            check_network("face_resnet", sizes, learns=[layers + 1])
 
 
 def test_zero_layers_are_the_head_and_all_of_them_are_all(compact):

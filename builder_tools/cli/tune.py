@@ -51,8 +51,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="N",
         help="with --weights: how many of the backbone's last layers learn in the second phase: "
-        "numbers, or all "
-        "(default: half, once and twice the network's own number)",
+        "numbers, or all (default: half, once and twice the network's own number)",
     )
     scale = parser.add_argument_group("several processes or machines")
     role = scale.add_mutually_exclusive_group()
@@ -207,7 +206,8 @@ def _prepared(options: argparse.Namespace):
     )
     # What no trial could use is refused before the data are read.
     usual = make()
-    check_network(usual.network, weights=options.weights, learns=usual.space.unfrozen or ())
+    learns = usual.space.unfrozen or ()
+    check_network(usual.network, (usual.size,), options.weights, learns=learns)
     table = load_data(options.data, options.source, **reading_options(options))
     if options.faces:
         table = thinned(table, "train", options.faces, seed=options.seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import keras
@@ -254,15 +254,15 @@ NETWORKS: dict[str, NetworkSpec] = {
 
 def check_network(
     name: str,
-    sizes: Iterable[int] = (),
+    sizes: Collection[int] = (),
     weights: str | Path | None = None,
     *,
     learns: Iterable[str | int] = (),
 ) -> None:
     """Refuse what no network of the registry can be built from, or be trained with.
 
-    It is built, with random weights, only to count its layers, if more of them are to be trained
-    than is usual.
+    It is built, with random weights and at the largest size, only to count its layers, if more of
+    them are to be trained than is usual.
 
     Args:
         name: As in `build_network`.
@@ -303,7 +303,8 @@ def check_network(
         reader_of(Path(weights), spec.readers)
     counts = [what for what in learns if not isinstance(what, str)]
     if max(counts, default=0) > (spec.unfreeze or 0):
-        expect_depth(len(spec.backbone(spec.input_size, None).layers), max(counts))
+        size = max(sizes, default=spec.input_size)
+        expect_depth(len(spec.backbone(size, None).layers), max(counts))
 
 
 def build_network(

@@ -74,8 +74,9 @@ def test_the_largest_share_that_is_right_often_enough():
         ([0, 1], [0.4, 0.6], "n >= 1"),
         ([0, -1], np.eye(2), "labelled -1"),
         ([0, 1], [[np.nan, 1], [0.5, 0.5]], "finite probabilities"),
-        ([0, 1], [[3.0, -2.0], [0.0, 1.0]], "1 rows that are none"),
-        ([0, 1], [[2.5, 1.0], [0.3, 0.2]], "2 rows that are none"),
+        ([0, 1], [[3.0, -2.0], [0.0, 1.0]], "sum of 1 .* 1 rows that are not"),
+        ([0, 1], [[1.01, -0.01], [0.0, 1.0]], "sum of 1 .* 1 rows that are not"),
+        ([0, 1], [[2.5, 1.0], [0.3, 0.2]], "sum of 1 .* 2 rows that are not"),
     ],
 )
 def test_what_is_no_probability_of_a_class_is_refused(judged, y_true, probabilities, message):
@@ -88,3 +89,7 @@ def test_probabilities_may_be_rounded():
     rounded = np.array([[0.33, 0.33, 0.33], [0.98, 0.01, 0.0]])
     assert evaluate(np.array([0, 0]), rounded, EmotionSet("abc")).accuracy.value == 1
     assert risk_coverage(np.array([0, 1]), rounded).threshold.tolist() == [0.98, 0.33]
+    first = np.array([[1 + 1e-7], [0.25]], np.float32)
+    pairs = np.hstack([first, 1 - first])
+    assert pairs.min() < 0
+    assert evaluate(np.array([0, 1]), pairs, EmotionSet("ab")).accuracy.value == 1

@@ -8,6 +8,8 @@ import numpy as np
 
 MOST_OFF = 0.05
 """How far the sum of a row of probabilities may be from 1: other people's are often rounded."""
+ROUNDING = 1e-6
+"""How far one may be below 0: `1 - p` of float32 is -1.2e-7 where p was rounded up."""
 
 
 def label_numbers(labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -41,7 +43,7 @@ def labels_and_probabilities(
 
     Raises:
         ValueError: If shapes or lengths do not match, a label is none of the classes, or a row is
-            not finite, below 0 somewhere, or has another sum (logits, say).
+            not finite, below 0 (but for rounding), or has another sum (logits, say).
     """
     y_true, found = np.asarray(y_true), np.asarray(probabilities, np.float64)
     k = found.shape[-1] if num_classes is None and found.ndim == 2 else num_classes
@@ -53,12 +55,14 @@ def labels_and_probabilities(
     y_true = label_numbers(y_true, k)
     finite = np.isfinite(found).all(axis=1)
     if not finite.all():
-        raise ValueError(f"Expected finite probabilities. Received: {(~finite).sum()} rows not so.")
-    wrong = (found < 0).any(axis=1) | (np.abs(found.sum(axis=1) - 1) > MOST_OFF)
+        raise ValueError(
+            f"Expected finite probabilities. Received: {(~finite).sum()} rows that are not."
+        )
+    wrong = (found < -ROUNDING).any(axis=1) | (np.abs(found.sum(axis=1) - 1) > MOST_OFF)
     if wrong.any():
         raise ValueError(
             "Expected probabilities: at least 0, with a sum of 1 in each row. Received: "
-            f"{wrong.sum()} rows that are none, the first {found[wrong.argmax()].tolist()}. "
+            f"{wrong.sum()} rows that are not, the first {found[wrong.argmax()].tolist()}. "
             "Apply a softmax to logits; divide the shares of some of the classes by their sum."
         )
     return y_true, found

@@ -132,7 +132,7 @@ def _of_settings(sets: list[People], neutral_faces: np.ndarray) -> list[str]:
 
 
 def _of_streams(sets: list[People], films_of: dict, films: dict) -> list[str]:
-    """Return the sections on streams: made of single images, and films as `films_of` each model."""
+    """Return the sections on streams: made of single images, and real films, read by each model."""
     return [
         "## Streams\n\nMade of single images, held for a second, a minute a judged image, "
         "which is not in its own stream; the rest is estimated unaided (`auto`), and the "

@@ -229,6 +229,17 @@ def test_rows_of_a_folder_that_is_gone_stay_and_are_told_of(tmp_path, capsys):
     assert main(command) == 0 and "missing" not in capsys.readouterr().err
 
 
+def test_a_part_without_rows_whose_folder_is_gone_is_told_of(tmp_path):
+    root, out = tmp_path / "photos", tmp_path / "out"
+    (root / "one").mkdir(parents=True)
+    (root / "one" / "a.png").write_bytes(b"not an image")
+    assert archive([root], out, Settings()).failed
+    shutil.rmtree(root / "one")
+    grey(root / "two" / "b.png", 80)
+    (told,) = archive([root], out, Settings()).missing
+    assert told.endswith(" of one/a.png")
+
+
 def sources_of(part):
     return pd.read_parquet(part)["source"].tolist()
 

@@ -60,7 +60,8 @@ def remove_outdated(
             part.unlink()
             removed += 1
         elif paths and all(map(_is_missing, paths)):
-            missing.append(f"{part.name} of {told['files'][0][SOURCE]}")
+            one = (told["files"] or told["failed"])[0]  # perhaps none of its images could be read
+            missing.append(f"{part.name} of {one[SOURCE]}")
     return removed, tuple(untold), tuple(missing)
 
 

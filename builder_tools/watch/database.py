@@ -322,13 +322,14 @@ def _version_of(engine: sa.Engine) -> str | None:
     from alembic.migration import MigrationContext
 
     with engine.connect() as connection:
-        version = MigrationContext.configure(connection).get_current_revision()
-        if version is not None and not sa.inspect(connection).has_table(VISITS.name):
+        # Ours has one version; other programs may have several at once.
+        version = ", ".join(MigrationContext.configure(connection).get_current_heads())
+        if version and not sa.inspect(connection).has_table(VISITS.name):
             raise DatabaseError(
-                f"The database {name_of(engine)} is another program's: its tables have a version, "
-                f"{version}, but there is none of visits. Give `watch` one of its own."
+                f"The database {name_of(engine)} is another program's: its tables are of version "
+                f"{version}, and none holds visits. Give `watch` one of its own."
             )
-        return version
+        return version or None
 
 
 def _close(connection: sa.Connection, own) -> list[Mapping[str, Any]]:

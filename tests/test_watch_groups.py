@@ -160,13 +160,14 @@ def test_a_database_file_is_the_one_that_its_address_names(tmp_path, query):
     assert found == tmp_path / "What? 5%" / named
 
 
-@pytest.mark.parametrize("version", ["0001", "4ae1027a6acf"])
-def test_the_database_of_another_program_is_not_taken_for_ours(url, version):
+@pytest.mark.parametrize("versions", [["0001"], ["4ae1027a6acf"], ["a1", "b2"]])
+def test_the_database_of_another_program_is_not_taken_for_ours(url, versions):
     """Alembic keeps the versions of all programs in a table of the same name."""
     engine = engine_of(url)
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE alembic_version (version_num varchar(32))"))
-        connection.execute(sa.text(f"INSERT INTO alembic_version VALUES ('{version}')"))
+        for version in versions:
+            connection.execute(sa.text(f"INSERT INTO alembic_version VALUES ('{version}')"))
     engine.dispose()
     for open_database in (Database, Database.with_visits):
         with pytest.raises(DatabaseError, match=r"another program's.*one of its own"):
@@ -176,12 +177,14 @@ def test_the_database_of_another_program_is_not_taken_for_ours(url, version):
 @pytest.mark.parametrize(
     ("address", "reason"),
     [
-        ("mysql+pymysql://me@host/x", "neither SQLite nor PostgreSQL"),
+        ("mysql+pymysql://me@host/x", "'mysql' is neither 'sqlite' nor 'postgresql'"),
+        ("postgres://me@host/x", "'postgres' is neither 'sqlite' nor 'postgresql'"),
         ("postgresql+psycopg_async://me@host/x", "its driver is asynchronous"),
+        ("postgresql+asyncpg://me@host/x", "its driver is asynchronous"),
+        ("sqlite+aiosqlite:///x.db", "its driver is asynchronous"),
     ],
 )
 def test_an_address_of_another_kind_is_a_sentence(address, reason):
     """No driver of it has to be installed to be told so."""
-    pytest.importorskip("psycopg")
     with pytest.raises(ValueError, match=rf"Expected a database.*{reason}"):
         Database(address, BERLIN)

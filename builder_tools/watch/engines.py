@@ -35,8 +35,10 @@ def engine_of(url: str) -> sa.Engine:
     address = url if "://" in url else sa.URL.create("sqlite", database=url)
     try:
         parts = sa.make_url(address)
-        if parts.get_backend_name() not in ("sqlite", "postgresql"):
-            raise ArgumentError("it is neither SQLite nor PostgreSQL")
+        if (kind := parts.get_backend_name()) not in ("sqlite", "postgresql"):
+            raise ArgumentError(f"{kind!r} is neither 'sqlite' nor 'postgresql'")
+        if parts.get_dialect().is_async:
+            raise ArgumentError("its driver is asynchronous")
         is_libpq = parts.get_driver_name() in ("psycopg", "psycopg2")  # also if none is named
         limits = {
             "connect_timeout": round(BUSY_S),
@@ -51,8 +53,6 @@ def engine_of(url: str) -> sa.Engine:
             pool |= {"poolclass": sa.QueuePool, "pool_size": 1, "max_overflow": 0}
             pool["pool_timeout"], own = BUSY_S, {"check_same_thread": False}
         engine = sa.create_engine(parts, connect_args=own, **pool)
-        if engine.dialect.is_async:
-            raise ArgumentError("its driver is asynchronous")
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         # A ValueError is of the port, which is the end of a password that contains an "@".
         reason = "its port is no number" if isinstance(error, ValueError) else error

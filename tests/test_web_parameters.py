@@ -25,7 +25,7 @@ def test_parameters_that_no_request_has_are_refused_by_name(address, path, asked
 
 
 def test_each_request_takes_its_own_parameters(address, astronaut):
-    own = {"model": "tiny", "detector": "yunet", "decision": "balanced"}
+    own = {"model": "tiny", "detector": "haar", "decision": "balanced"}
     photo = httpx.post(
         f"{address}/api/photo", content=jpeg(astronaut), params={**own, "name": "a"}, timeout=60
     )

@@ -134,6 +134,24 @@ def test_an_animated_png_is_a_video_whatever_comes_first(tmp_path, by):
     assert np.array(found) == pytest.approx(np.array([(0, 0), (0.04, 100), (0.08, 200)]), abs=1)
 
 
+def test_ctrl_c_ends_the_wait_for_the_rest_of_a_png(tmp_path, monkeypatch):
+    path, read_some = tmp_path / "still.png", os.read
+    Image.fromarray(grey(9)).save(path)
+    os.mkfifo(source := tmp_path / "fifo")
+    first, reads = path.read_bytes()[:33], []
+    threading.Thread(target=lambda: source.write_bytes(first), daemon=True).start()
+
+    def read_once(file, size):
+        reads.append(size)
+        if len(reads) > 1:
+            raise KeyboardInterrupt
+        return read_some(file, size)
+
+    monkeypatch.setattr("builder_tools.media.pipes.os.read", read_once)
+    with pytest.raises(KeyboardInterrupt):
+        VideoReader(source)
+
+
 def test_a_film_of_png_images_with_a_colour_profile_ends_no_process(tmp_path):
     """A web server was ended by a film of ten such images."""
     path, tick = tmp_path / "film.mov", Fraction(1, 25)

@@ -39,15 +39,17 @@ def is_animated_png(source: str | Pipe, start: bytes) -> bool:
     """
     if not start.startswith(_PNG):
         return False
-    raw = source.view() if isinstance(source, Pipe) else io.FileIO(source)
-    with io.BufferedReader(raw) as file:
-        place = len(_PNG)
-        for _ in range(_MOST_CHUNKS):
-            file.seek(place)
-            length, kind = file.read(4), file.read(4)
-            if kind in (b"", b"acTL", b"IDAT"):
-                return kind == b"acTL"
-            place += 12 + int.from_bytes(length, "big")
+    raw, place = source.view() if isinstance(source, Pipe) else io.FileIO(source), len(_PNG)
+    try:
+        with io.BufferedReader(raw) as file:
+            for _ in range(_MOST_CHUNKS):
+                file.seek(place)
+                length, kind = file.read(4), file.read(4)
+                if kind in (b"", b"acTL", b"IDAT"):
+                    return kind == b"acTL"
+                place += 12 + int.from_bytes(length, "big")
+    except Interrupted as error:
+        raise error.__cause__ from None
     return False
 
 

@@ -46,7 +46,7 @@ EARLY_END_S = 1.0
 """A video that ends this much before its declared end is reported as truncated."""
 _QUARTER = np.array([[0, -1], [1, 0]])
 """Matrix of 90 degrees counterclockwise."""
-_CRASHES = frozenset({"png", "apng"})
+_CRASHING_CODECS = frozenset({"png", "apng"})
 """Codecs whose side data PyAV frees twice, if there is a colour profile: that ends the process."""
 
 _PQ, _BRIGHTEST_PQ, _PAPER_WHITE = 16, 10_000.0, 203.0
@@ -280,8 +280,8 @@ def _display_matrix(image: VideoFrame, codec: str) -> np.ndarray:
     """Return the matrix that turns the coded image for display: `(2, 2)` of -1, 0, 1.
 
     Only quarter turns and mirrorings: a matrix of another angle becomes the nearest of them, and
-    its scale is ignored. Mirrorings are not known of PNG, nor beside data that PyAV does not know,
-    such as Exif.
+    its scale is ignored. PNG, and images with side data that PyAV does not know, such as Exif, are
+    only turned: one that should also be mirrored can end upside down.
 
     Call it for the first image only: PyAV creates a reference cycle for each image whose side
     data is accessed, and a whole video of them takes gigabytes until garbage is collected.
@@ -289,11 +289,11 @@ def _display_matrix(image: VideoFrame, codec: str) -> np.ndarray:
     FFmpeg's matrix maps a point to x' = a x + c y, y' = b x + d y; here it is [[a, b], [c, d]].
     """
     turn = np.linalg.matrix_power(_QUARTER, round(image.rotation / 90) % 4)
-    if codec in _CRASHES:
+    if codec in _CRASHING_CODECS:
         return turn
     try:
         data: Any = image.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV lists all side data or none
+    except ValueError:  # PyAV lists all side data or none of it
         return turn
     if data is None:
         return np.eye(2, dtype=int)

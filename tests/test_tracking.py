@@ -214,6 +214,14 @@ def test_time_may_stand_but_not_go_back(follower, found):
         follower.update([], 0.9)
 
 
+@pytest.mark.parametrize("time_s", [math.nan, math.inf])
+@pytest.mark.parametrize("follower", [FaceTracker, lambda: EmotionSmoother(0.3)])
+def test_the_first_time_is_a_number_too(follower, time_s):
+    """All times after it were refused instead."""
+    with pytest.raises(ValueError, match=rf"Expected a time in seconds\. Received: {time_s} s"):
+        follower().update([], time_s)
+
+
 @pytest.mark.parametrize("steps", [[1.0], [0.25] * 4, [0.1, 0.6, 0.05, 0.25]])
 def test_smoothing_depends_on_time_not_on_steps(steps):
     smoother = EmotionSmoother(0.5)

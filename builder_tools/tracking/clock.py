@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 
-def passed_s(before_s: float | None, time_s: float) -> float:
+
+def elapsed_s(before_s: float | None, time_s: float) -> float:
     """Return the seconds from the previous image to this one, 0 for the first.
 
     Args:
@@ -11,9 +13,10 @@ def passed_s(before_s: float | None, time_s: float) -> float:
         time_s: Time of this one.
 
     Raises:
-        ValueError: If time goes backwards, or is no number.
+        ValueError: If time goes backwards, or is no finite number.
     """
-    step_s = 0.0 if before_s is None else time_s - before_s
-    if not step_s >= 0:
-        raise ValueError(f"Expected a time >= {before_s} s. Received: {time_s} s.")
+    step_s = time_s - (time_s if before_s is None else before_s)
+    if not 0 <= step_s < math.inf:
+        least = "in seconds" if before_s is None else f">= {before_s} s"
+        raise ValueError(f"Expected a time {least}. Received: {time_s} s.")
     return step_s

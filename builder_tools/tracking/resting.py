@@ -31,7 +31,7 @@ from builder_tools.rest import (
     trust_of,
 )
 from builder_tools.results import FaceEmotion
-from builder_tools.tracking.clock import passed_s
+from builder_tools.tracking.clock import elapsed_s
 
 AUTO = "auto"
 FAR = 1.5
@@ -157,7 +157,7 @@ class RestTracker:
 
         Arguments and errors are those of `update`.
         """
-        passed_s(self._time_s, time_s)
+        elapsed_s(self._time_s, time_s)
         self._time_s = time_s
         if self._begins_anew:
             self.rest, self._classes, self._begins_anew = LOOK_NEUTRAL_S, None, False

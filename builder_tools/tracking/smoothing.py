@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from builder_tools.results import FaceEmotion, SteadyEmotion
-from builder_tools.tracking.clock import passed_s
+from builder_tools.tracking.clock import elapsed_s
 
 DEFAULT_MARGIN = 0.1
 FORGET_TIME_CONSTANTS = 5.0
@@ -67,7 +67,7 @@ class EmotionSmoother:
         Raises:
             ValueError: If time goes backwards.
         """
-        passed_s(self._time_s, time_s)
+        elapsed_s(self._time_s, time_s)
         self._time_s = time_s
         kept = {t: s for t, s in self._states.items() if time_s - s.time_s <= self._forget_s}
         self._states = kept

@@ -24,7 +24,7 @@ import numpy as np
 
 from builder_tools.results import Face
 from builder_tools.tracking.assignment import assign
-from builder_tools.tracking.clock import passed_s
+from builder_tools.tracking.clock import elapsed_s
 from builder_tools.tracking.looks import likeness, looks_of
 from builder_tools.tracking.motion import Motion
 from builder_tools.tracking.shots import LIKE, alike, glance, is_cut
@@ -178,7 +178,7 @@ class FaceTracker:
 
     def _advance(self, time_s: float, events: list[TrackEvent]) -> None:
         """Advance every track to the current time; give up those unseen for too long."""
-        step_s = passed_s(self._time_s, time_s)
+        step_s = elapsed_s(self._time_s, time_s)
         self._time_s, kept = time_s, []
         for track in self._tracks:
             if time_s - track.seen_s > self.max_gap_s + 1e-9:

@@ -205,7 +205,7 @@ class RestingFace:
         """Write the resting face as JSON, completely or not at all, and return its path.
 
         Raises:
-            OSError: If the file cannot be written.
+            OSError, ValueError: If it cannot be written; a device or a pipe is never replaced.
         """
         with replacing(Path(path)) as partial:
             partial.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")

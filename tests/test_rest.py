@@ -32,6 +32,18 @@ def test_the_mean_of_logarithms_their_spread_and_the_trust():
     assert rest.trust == pytest.approx(1.44 / (1.44 + spread**2 / 2))
 
 
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    """Of a missing folder, a temporary file was named."""
+    with pytest.raises(FileNotFoundError, match=r"'.*gone/me\.json'"):
+        two([0.8, 0.2]).save(tmp_path / "gone" / "me.json")
+    with pytest.raises(IsADirectoryError, match=rf"directory: '{tmp_path}'$"):
+        two([0.8, 0.2]).save(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match=r"'.*file/me\.json'"):
+        two([0.8, 0.2]).save(tmp_path / "file" / "me.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_one_image_has_the_usual_spread_and_equal_ones_next_to_none():
     assert two([0.8, 0.2]).spread == pytest.approx(USUAL_SPREAD)
     alike = two(*[[0.8, 0.2]] * 9)

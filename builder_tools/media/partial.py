@@ -135,6 +135,7 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Yield a temporary path; rename it to `path` on success, remove it on any exception.
 
     Raises:
+        OSError: If the temporary file cannot be written or renamed; names `path` instead.
         FileExistsError: If nothing may be overwritten and something is there by then, also if
             another process was just quicker.
     """
@@ -146,10 +147,13 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL))
             is_claimed = True
         os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):  # the error at hand says what is wrong with its place
+            partial.unlink()
         if is_claimed:
             path.unlink(missing_ok=True)
+        if isinstance(error, OSError) and str(error.filename) == str(partial):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 

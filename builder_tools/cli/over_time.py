@@ -129,15 +129,15 @@ def add_time_options(parser: argparse.ArgumentParser) -> None:
         "--person-s",
         type=float,
         metavar="SECONDS",
-        help="a track found in fewer seconds of frames is no person of the --timeline's summary "
-        f"(default: {LEAST_S})",
+        help="a track found in fewer seconds of frames does not count as a person in the summary "
+        f"of --timeline (default: {LEAST_S})",
     )
     own = ", ".join(f"{name} {score:g}" for name, score in LEAST_SCORES.items())
     parser.add_argument(
         "--person-score",
         type=float,
         metavar="SCORE",
-        help=f"nor is a track with a lower mean detection score (default: {own}, else 0)",
+        help=f"nor does a track with a lower mean detection score (default: {own}, else 0)",
     )
 
 

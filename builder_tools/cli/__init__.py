@@ -29,7 +29,7 @@ from builder_tools.cli.process import (
     write_out,
 )
 from builder_tools.cli.quiet import without_chatter
-from builder_tools.cli.verb import Verb, refuse_empty_words, tell_defaults
+from builder_tools.cli.verb import Verb, escaped, refuse_empty_words, tell_defaults
 
 DONE, SOME_FAILED = 0, 1
 
@@ -110,6 +110,13 @@ MOVED = {
 """Verbs that only made this repository's own tables -> the commands that make them now."""
 
 
+class _OneLine(logging.Formatter):
+    """Formats a message as one line, whatever names of files it holds."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return escaped(super().formatMessage(record))
+
+
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """Build the parser of all verbs, or of one verb, in which case only its module is imported."""
     width = max(map(len, VERBS)) + 2
@@ -164,7 +171,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         keep_any_name_in_tables()
     quiet = without_chatter() if options.verb in STUDY_VERBS else nullcontext()
     with quiet:
-        logging.basicConfig(format="%(message)s", stream=sys.stderr)
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_OneLine("%(message)s"))
+        logging.basicConfig(handlers=[handler])
         logging.getLogger(builder_tools.__name__).setLevel(logging.INFO)
         return write_out(_run(options))
 
@@ -196,6 +205,7 @@ def _run(options: argparse.Namespace) -> int:
     except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:
         advice = advice_on_place()
         words = str(error).removesuffix("." if advice else "") or "out of memory"
+        words = "\n".join(map(escaped, words.split("\n")))
         print(f"builder-tools {options.verb}: {words}{advice}", file=sys.stderr)
         return WRONG_USAGE
     except Exception as error:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from builder_tools.cli.drawing import drawer_of
 from builder_tools.cli.model import progress_bar
-from builder_tools.cli.verb import counted
+from builder_tools.cli.verb import counted, escaped
 from builder_tools.journal import RUN_MARK, Journal
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class DrawnImages:
         path = write_unused(wanted, image, self._unused)
         self.take(path)
         if path != wanted:
-            print(f"{wanted} is there already; written: {path}", file=sys.stderr)
+            print(escaped(f"{wanted} is there already; written: {path}"), file=sys.stderr)
         return path
 
     def take(self, path: Path) -> None:
@@ -153,7 +153,8 @@ def draw_batch(
                     shown = drawer.draw(view.applied(image), faces)
                 place = drawn.write(shown, wanted)
             except IMAGE_ERRORS as error:
-                print(f"failed: {path}: cannot write it drawn: {error}", file=sys.stderr)
+                words = f"failed: {path}: cannot write it drawn: {error}"
+                print(escaped(words), file=sys.stderr)
                 failed += 1
                 continue
             journal.add({"of": of, "drawn": place.relative_to(options.out).as_posix()})

@@ -23,7 +23,7 @@ from builder_tools.cli.model import (
     progress_bar,
     shown_text,
 )
-from builder_tools.cli.verb import Verb, counted, positive
+from builder_tools.cli.verb import Verb, counted, escaped, positive
 from builder_tools.detectors.turning import AUTO
 from builder_tools.rest import RestingFace
 from builder_tools.results import FrameResult
@@ -32,8 +32,9 @@ OUT_FORMATS = ("jpg", "png", "webp", "bmp")
 
 
 def _print_text(result: FrameResult) -> None:
+    source = escaped(result.source)
     if not result.faces:
-        print(f"{result.source}: no face found")
+        print(f"{source}: no face found")
     for number, face in enumerate(result.faces, start=1):
         x1, y1, x2, y2 = (round(value) for value in face.face.box.xyxy)
         doubt = ", doubtful" if face.doubtful else ""
@@ -46,7 +47,7 @@ def _print_text(result: FrameResult) -> None:
         turned_deg = face.face.turned_deg
         turn = f"; turned by {turned_deg} degrees" if turned_deg else ""
         print(
-            f"{result.source}: face {number} of {len(result.faces)}: "
+            f"{source}: face {number} of {len(result.faces)}: "
             f"{shown_text(face)}{doubt} at x {x1}...{x2}, y {y1}...{y2}{turn}{shape}"
         )
 
@@ -121,7 +122,7 @@ def _run_img(options: argparse.Namespace) -> int:
             except (OSError, ValueError) as error:
                 failed.append(f"{image}: cannot write it drawn: {error}")
     for line in failed:
-        print(f"failed: {line}", file=sys.stderr)
+        print(f"failed: {escaped(line)}", file=sys.stderr)
     _tell_bare(bare, options)
     return 1 if failed else 0
 
@@ -267,15 +268,12 @@ def _report_batch(table, job, csv: Path) -> None:
         file=sys.stderr,
     )
     for row in table.with_status("unreadable"):
-        print(f"unreadable: {row.image_path}: {row.reason}", file=sys.stderr)
+        print(f"unreadable: {escaped(f'{row.image_path}: {row.reason}')}", file=sys.stderr)
     if job.extra:
-        print(
-            f"left out, not in the sample: {len(job.extra)} images ({', '.join(job.extra[:5])}"
-            f"{', ...' if len(job.extra) > 5 else ''})",
-            file=sys.stderr,
-        )
+        names = escaped(", ".join(job.extra[:5])) + (", ..." if len(job.extra) > 5 else "")
+        print(f"left out, not in the sample: {len(job.extra)} images ({names})", file=sys.stderr)
     for sentence in job.left_out:
-        print(sentence, file=sys.stderr)
+        print(escaped(sentence), file=sys.stderr)
 
 
 VERBS = {

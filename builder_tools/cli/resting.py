@@ -9,7 +9,7 @@ from pathlib import Path
 
 from builder_tools.cli.model import add_model_options, make_inference
 from builder_tools.cli.over_time import check_rest_place, write_rest
-from builder_tools.cli.verb import Verb
+from builder_tools.cli.verb import Verb, escaped
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,8 @@ def _run(options: argparse.Namespace) -> int:
                 pixels = read_image(image)
                 content = pixels.shape, sha256(pixels).digest()
                 if content in known:
-                    print(f"left out: {image}: the same image as {known[content]}", file=sys.stderr)
+                    words = f"left out: {image}: the same image as {known[content]}"
+                    print(escaped(words), file=sys.stderr)
                     continue
                 known[content] = image
                 faces = inference.analyse(pixels)
@@ -48,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
             else:
                 failed.append(f"{image}: no face found")
         for line in failed:
-            print(f"failed: {line}", file=sys.stderr)
+            print(f"failed: {escaped(line)}", file=sys.stderr)
         model = inference.model
         shown = model.natural(rows) if rows else rows
         rest = RestingFace.from_probabilities(shown, emotions=model.emotions, model=model.identity)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder_tools.fields import MOST_SEED
+
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,14 @@ def _word(text: str) -> str:
 
 def _path(text: str) -> Path:
     return Path(_word(text))
+
+
+def escaped(text: str) -> str:
+    """Return text with control characters and line breaks as escapes such as `\\x1b` and `\\n`.
+
+    A file name may hold them; printed as they are, they would steer the terminal or forge lines.
+    """
+    return _STEERING.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def counted(number: int, word: str) -> str:

@@ -172,6 +172,14 @@ def test_a_film_of_png_images_with_a_colour_profile_ends_no_process(tmp_path):
     assert done.stdout == "10\n"
 
 
+def test_a_film_without_streams_is_no_video(tmp_path):
+    path, heads = tmp_path / "bare.mp4", {b"moov": 116, b"mvhd": 108}
+    boxes = [heads[kind].to_bytes(4, "big") + kind for kind in heads]
+    path.write_bytes(b"\0\0\0\x14ftypisom\0\0\0\0isom" + b"".join(boxes) + bytes(100))
+    with pytest.raises(ValueError, match=r"Expected a video stream\. '.*' holds none\."):
+        VideoReader(path)
+
+
 @pytest.mark.parametrize("name", ["still.png", "cut.png"])
 def test_a_png_of_one_image_is_no_video(tmp_path, name):
     path = tmp_path / name

@@ -164,8 +164,9 @@ def video_stream_of(container: InputContainer, source: str) -> VideoStream:
     if not moving and len(known) < len(container.streams.video):
         raise ValueError(f"Expected a video of a codec that is known. {source!r} is of none.")
     if not moving:
-        kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
-        raise ValueError(f"Expected a video stream. {source!r} holds {', '.join(kinds)} only.")
+        kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+        held = f"{kinds} only" if kinds else "none"
+        raise ValueError(f"Expected a video stream. {source!r} holds {held}.")
     # An animated AVIF has a still image before its animation.
     stream = next((stream for stream in moving if stream.frames != 1), moving[0])
     codec = stream.codec_context

@@ -191,6 +191,7 @@ def test_what_is_no_image_is_refused(source, error, message):
         ({"track": "no"}, "Expected track to be True or False. Received: 'no'"),
         ({"geometry": "no"}, "Expected geometry to be True or False. Received: 'no'"),
         ({"every_face": "no"}, r"Expected every_face .* True or False. Received: 'no'"),
+        ({"detector_options": 5}, "Expected detector_options to be a dict .* Received: 5"),
         ({"mirror": "no"}, r"Expected mirror .* True or False. Received: 'no'"),
     ],
 )

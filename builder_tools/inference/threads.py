@@ -17,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from builder_tools.detectors import FaceDetector, detector_class, make_detector
-from builder_tools.fields import checked_part
+from builder_tools.fields import checked_part, is_table
 from builder_tools.inference.reader import cut_faces
 from builder_tools.results import Face
 
@@ -45,6 +45,10 @@ class DetectorPool:
     def __init__(self, given: FaceDetector | None, name: str, options: Mapping[str, Any]) -> None:
         needed = ("detect", "crop_scale", "crop_shift_y")
         checked_part("face_det_obj", given, needed, "detector={} instead")
+        if not is_table(options):
+            raise ValueError(
+                f"Expected detector_options to be a dict of its options. Received: {options!r}."
+            )
         self.given, self.name, self.options = given, name, dict(options)
         self._idle = [] if given is not None else [make_detector(name, **options)]
         # Detectors left open are closed quietly when the pool is garbage-collected. At process

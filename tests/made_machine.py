@@ -74,6 +74,8 @@ class Machine:
         self.clock = Clock
         monkeypatch.setattr(service, "datetime", Clock)
         monkeypatch.setattr(service, "Feed", ScriptedFeed)
+        # A script knows what is written by when, however slow the disk is.
+        monkeypatch.setattr(service, "ANSWER_S", service.LAST_ANSWER_S)
 
     def passes(self, seconds: float, *, somebody: bool | None = False) -> Iterator[bool]:
         """Let time pass in steps; the service works in each.

@@ -208,8 +208,8 @@ def test_a_database_that_is_still_waited_for_is_not_said_to_be_well(
 
 def test_cameras_go_on_while_a_database_does_not_answer(tmp_path, monkeypatch):
     """A frozen server accepts everything and answers nothing, for hours."""
-    monkeypatch.setattr(service, "ANSWER_S", 0.05)
     machine, database = Machine(monkeypatch, NOON), Database(str(tmp_path / "v.db"), BERLIN)
+    monkeypatch.setattr(service, "ANSWER_S", 0.05)
     answers, write, waited_in_vain = threading.Event(), Database.write, []
 
     def silent(self, *what):
@@ -233,9 +233,9 @@ def test_cameras_go_on_while_a_database_does_not_answer(tmp_path, monkeypatch):
 
 
 def test_a_service_whose_database_never_answers_can_be_ended(tmp_path, monkeypatch):
+    machine, database = Machine(monkeypatch, NOON), Database(str(tmp_path / "v.db"), BERLIN)
     monkeypatch.setattr(service, "ANSWER_S", 0.05)
     monkeypatch.setattr(service, "LAST_ANSWER_S", 0.2)
-    machine, database = Machine(monkeypatch, NOON), Database(str(tmp_path / "v.db"), BERLIN)
     answers = threading.Event()
     monkeypatch.setattr(Database, "write", lambda self, *what: answers.wait(20))
     with pytest.raises(DatabaseError, match=r"One visit was not written.*has not answered for"):

@@ -55,8 +55,8 @@ def test_a_database_in_memory_is_the_same_for_all_threads(monkeypatch, url):
 
 def test_a_second_signal_ends_the_waiting_but_tells_what_is_lost(tmp_path, monkeypatch, caplog):
     """Who presses Ctrl-C while a frozen server is waited for presses it again."""
-    monkeypatch.setattr(service, "ANSWER_S", 0.05)
     machine, database = Machine(monkeypatch, NOON), Database(str(tmp_path / "v.db"), BERLIN)
+    monkeypatch.setattr(service, "ANSWER_S", 0.05)
     answers, is_answered = threading.Event(), service.Watch._is_answered
     monkeypatch.setattr(Database, "write", lambda self, *what: answers.wait(20))
 

@@ -14,7 +14,6 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ import numpy as np
 from builder_tools.media.addresses import camera_name, without_file_scheme
 from builder_tools.media.arrays import over_white
 from builder_tools.media.frame import Frame, fitted
+from builder_tools.media.hdr10 import PQ, usual_of_pq
 from builder_tools.media.own_process import OwnProcess
 from builder_tools.media.pipes import Pipe, check_file, is_pipe
 from builder_tools.media.pyav import (
@@ -49,8 +49,6 @@ _QUARTER = np.array([[0, -1], [1, 0]])
 _CRASHING_CODECS = frozenset({"png", "apng"})
 """Codecs whose side data PyAV frees twice, if there is a colour profile: that ends the process."""
 
-_PQ, _BRIGHTEST_PQ, _PAPER_WHITE = 16, 10_000.0, 203.0
-"""HDR10's transfer (ITU-T H.273), and its brightest white and paper, in cd/m2."""
 _CLOCK_TIME = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 _logger = logging.getLogger(__name__)
@@ -236,8 +234,8 @@ class VideoReader:
         with explained(self._name):
             converted = self._reformatter.reformat(decoded, *own, kind, threads=1).to_ndarray()
         image = converted.copy() if kind == "rgb24" else over_white(converted)
-        if decoded.color_trc == _PQ:
-            image = cv2.LUT(image, _usual_of_pq())
+        if decoded.color_trc == PQ:
+            image = cv2.LUT(image, usual_of_pq())
         return _turn(fitted(image, self._shown_size), self._matrix)
 
     def _warn(self, read: int, end_s: float) -> None:
@@ -261,19 +259,6 @@ class VideoReader:
                 f"{self._name}: {read} images ({end_s:.1f} s) could be read; {', '.join(found)}."
             )
             _logger.warning("%s", self.warning)
-
-
-@cache
-def _usual_of_pq() -> np.ndarray:
-    """Return the usual value of each value in PQ (SMPTE ST 2084), `(256,)` uint8.
-
-    What is brighter than paper stays white. Gamuts are left as they are: changing that costs ten
-    times as much, and changed answers no further.
-    """
-    power = (np.arange(256) / 255) ** (1 / 78.84375)
-    share = np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)
-    luminance = _BRIGHTEST_PQ / _PAPER_WHITE * share ** (1 / 0.1593017578125)
-    return np.rint(255 * np.clip(luminance, 0, 1) ** (1 / 2.4)).astype(np.uint8)
 
 
 def _display_matrix(image: VideoFrame, codec: str) -> np.ndarray:

@@ -71,6 +71,7 @@ def built(request):
 
 ALIKE = {
     "compact_wide": "compact",
+    "compact_late": "compact",
     "vggface_vgg16": "vgg16",
     "vggface_resnet50": "resnet50",
     "mobilenet_v3_small": "mobilenet_v3",

@@ -8,6 +8,7 @@ a head of the same form for all networks.
 from builder_tools.networks.head import POOLINGS, Head, with_head
 from builder_tools.networks.normalisation import (
     batch_norm_layers,
+    fused_batch_norm,
     restore_batch_norm,
     set_batch_norm_momentum,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "batch_norm_layers",
     "build_network",
     "check_network",
+    "fused_batch_norm",
     "load_backbone_weights",
     "load_head_weights",
     "read_network",

@@ -71,6 +71,14 @@ def compact_wide(input_size: int | None, weights: str | None = None) -> keras.Mo
     return compact_residual(input_size, stem_width=48, widths=(72, 144, 288))
 
 
+def compact_late(input_size: int | None, weights: str | None = None) -> keras.Model:
+    """Build a compact network that is wider where maps are small: 2.6 M parameters, nine classes.
+
+    In 8-bit integers, width costs least there: 40 % more multiplications take 20 % more time.
+    """
+    return compact_residual(input_size, widths=(48, 112, 256))
+
+
 def baseline_cnn(input_size: int | None, weights: str | None = None) -> keras.Model:
     """Build the study's baseline: two convolutions of 32, two of 128, a dense layer of 256.
 

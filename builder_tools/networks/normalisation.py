@@ -1,7 +1,9 @@
-"""Batch normalisation: setting its momentum, and restoring it where it was folded."""
+"""Batch normalisation: its momentum, in one operation, and restored where it was folded."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Iterator
 
 import keras
@@ -32,6 +34,55 @@ def set_batch_norm_momentum(network: keras.Model, momentum: float) -> keras.Mode
     for layer in batch_norm_layers(network):
         layer.momentum = momentum
     return network
+
+
+@contextlib.contextmanager
+def fused_batch_norm(network: keras.Model) -> Iterator[None]:
+    """Compute batch normalisations of images in one operation each, while this is entered.
+
+    With TensorFlow, Keras computes each in a dozen operations, in float32, which on a CPU takes
+    most of the time that a step of training takes. What comes out is the same but for rounding.
+    Other backends fuse them themselves, so nothing changes there.
+
+    Args:
+        network: Any network. Graphs traced meanwhile keep the fused operations.
+    """
+    fused = []
+    if keras.backend.backend() == "tensorflow":
+        fused = [layer for layer in batch_norm_layers(network) if not layer.renorm]
+    for layer in fused:
+        layer.call = functools.partial(_call_fused, layer)
+    try:
+        yield
+    finally:
+        for layer in fused:
+            del layer.call
+
+
+def _call_fused(layer: keras.layers.BatchNormalization, inputs, training=None, mask=None):
+    """Do what `layer.call` does."""
+    import tensorflow as tf
+
+    if len(inputs.shape) != 4 or layer.axis not in (-1, 3) or inputs.dtype == tf.float64:
+        return type(layer).call(layer, inputs, training=training, mask=mask)
+    learns = bool(training) and layer.trainable
+    found = tf.raw_ops.FusedBatchNormV3(
+        x=inputs,
+        scale=layer.gamma if layer.scale else tf.ones_like(layer.moving_mean),
+        offset=layer.beta if layer.center else tf.zeros_like(layer.moving_mean),
+        mean=[] if learns else layer.moving_mean,
+        variance=[] if learns else layer.moving_variance,
+        epsilon=layer.epsilon,
+        is_training=learns,
+    )
+    if learns:
+        count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], tf.float32)
+        # TensorFlow gives the variance of a sample, Keras averages that of the batch.
+        variance = found.batch_variance * (count - 1) / count
+        kept, new = layer.momentum, 1 - layer.momentum
+        layer.moving_mean.assign(layer.moving_mean * kept + found.batch_mean * new)
+        layer.moving_variance.assign(layer.moving_variance * kept + variance * new)
+    return found.y
 
 
 def set_folded(

@@ -51,6 +51,13 @@ NETWORKS: dict[str, NetworkSpec] = {
         min_size=16,
         any_size=True,
     ),
+    "compact_late": NetworkSpec(
+        architectures.compact_late,
+        48,
+        "compact network that is wider where maps are small, from scratch",
+        min_size=16,
+        any_size=True,
+    ),
     "vgg16": NetworkSpec(
         families.vgg16,
         PUBLISHED_PX,

@@ -16,6 +16,7 @@ from builder_tools.networks import (
     NETWORKS,
     PRETRAINED,
     build_network,
+    fused_batch_norm,
     load_head_weights,
     restore_batch_norm,
     set_batch_norm_momentum,
@@ -292,14 +293,15 @@ class _Session:
         ]
         if config.ema_decay:
             callbacks.insert(0, AveragedWeights(in_network=first > phase.first_epoch))
-        model.fit(
-            batches,
-            shuffle=False,
-            initial_epoch=first,
-            epochs=last,
-            verbose=0,
-            callbacks=callbacks,
-        )
+        with fused_batch_norm(network):
+            model.fit(
+                batches,
+                shuffle=False,
+                initial_epoch=first,
+                epochs=last,
+                verbose=0,
+                callbacks=callbacks,
+            )
 
     def _batches(self, images, changes: BatchChanges | None = None) -> FaceBatches:
         targets, config = self.train.targets, self.config

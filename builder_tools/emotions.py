@@ -102,16 +102,18 @@ class EmotionSet:
         names: Distinct names; the label of an emotion is its position.
 
     Raises:
-        ValueError: If the set is empty or a name is repeated.
+        ValueError: If there are none, one is empty or repeated, or they are not a list of texts.
     """
 
     names: tuple[str, ...]
 
     def __init__(self, names: Sequence[str]) -> None:
-        names = tuple(names)
-        if not names or len(set(names)) != len(names):
+        received, names = names, tuple(names)
+        texts = all(isinstance(name, str) and name.strip() for name in names)
+        distinct = names and texts and len(set(names)) == len(names)
+        if not distinct or isinstance(received, str):
             raise ValueError(
-                f"Expected one or more distinct emotion names. Received: {list(names)}."
+                f"Expected one or more distinct emotion names, as a list. Received: {received!r}."
             )
         object.__setattr__(self, "names", names)
 

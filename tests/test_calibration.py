@@ -87,9 +87,9 @@ def test_what_is_no_probability_of_a_class_is_refused(judged, y_true, probabilit
 
 def test_probabilities_may_be_rounded():
     rounded = np.array([[0.33, 0.33, 0.33], [0.98, 0.01, 0.0]])
-    assert evaluate(np.array([0, 0]), rounded, EmotionSet("abc")).accuracy.value == 1
+    assert evaluate(np.array([0, 0]), rounded, EmotionSet(list("abc"))).accuracy.value == 1
     assert risk_coverage(np.array([0, 1]), rounded).threshold.tolist() == [0.98, 0.33]
     first = np.array([[1 + 1e-7], [0.25]], np.float32)
     pairs = np.hstack([first, 1 - first])
     assert pairs.min() < 0
-    assert evaluate(np.array([0, 1]), pairs, EmotionSet("ab")).accuracy.value == 1
+    assert evaluate(np.array([0, 1]), pairs, EmotionSet(list("ab"))).accuracy.value == 1

@@ -123,6 +123,11 @@ def test_evaluate_on_any_labelled_folders(faces, tmp_path, capsys):
     assert said.count("| fast | 6 | 2 |") == 2 and "recall by emotion" in said
 
 
+def test_a_detector_that_would_find_nothing_is_refused(faces, capsys):
+    assert evaluate("--source", faces, "--detector", "yunet") == 2
+    assert "Expected --detect with --detector yunet" in capsys.readouterr().err
+
+
 def test_evaluate_takes_overridden_words_and_decisions(faces, capsys):
     pytest.importorskip("keras")
     assert evaluate("--source", faces, "--classes", "angry=happy", "--json") == 0

@@ -127,11 +127,11 @@ def test_every_protocol_is_registered_under_its_name():
 
 def test_restrict_picks_by_name_and_renormalises():
     found = restrict(
-        np.array([[0.2, 0.5, 0.3], [0.0, 1.0, 0.0]]), EmotionSet("abc"), EmotionSet("ca")
+        np.array([[0.2, 0.5, 0.3], [0.0, 1.0, 0.0]]), EmotionSet(list("abc")), EmotionSet(list("ca"))
     )
     np.testing.assert_allclose(found, [[0.6, 0.4], [0.5, 0.5]])
     with pytest.raises(ValueError, match=r"without \['z'\]"):
-        restrict(np.ones((1, 3)), EmotionSet("abc"), EmotionSet("az"))
+        restrict(np.ones((1, 3)), EmotionSet(list("abc")), EmotionSet(list("az")))
 
 
 def test_figures_worked_by_hand():
@@ -184,7 +184,7 @@ def test_evaluation_is_deterministic():
 
 def test_absent_classes_are_left_out_of_means():
     probabilities = np.array([[0.9, 0.1, 0.0], [0.8, 0.2, 0.0]])
-    found = evaluate(np.array([0, 0]), probabilities, EmotionSet("abc"))
+    found = evaluate(np.array([0, 0]), probabilities, EmotionSet(list("abc")))
     assert found.mean_recall.value == found.macro_f1.value == 1.0
     assert math.isnan(found.per_class_recall["b"].value)
     assert found.to_dict()["per_class_recall"] == {"a": 1.0, "b": None, "c": None}

@@ -217,5 +217,5 @@ def test_the_verb_says_how_many_people_there_are(astronaut, tmp_path, capsys):
     assert main(["video", str(film), "--timeline", table, "--person-score", "2"]) == 2
     assert "least_score" in capsys.readouterr().err
     for option in ("--person-s", "--person-score"):  # they had no effect, and no word was said
-        assert main(["video", str(film), option, "0.5"]) == 2
+        assert main(["video", str(film), "--model", "nowhere", option, "0.5"]) == 2
         assert f"Expected --timeline OUT.csv with {option}" in capsys.readouterr().err

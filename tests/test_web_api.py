@@ -53,6 +53,13 @@ def test_health(address):
     assert (answer["status"], answer["model"], answer["detector"]) == ("ok", "fast", "mediapipe")
 
 
+@pytest.mark.parametrize("route", ["/", "/en/", "/health", "/api/models"])
+def test_monitors_may_ask_for_headers_alone(address, route):
+    whole, alone = httpx.get(address + route), httpx.head(address + route)
+    assert (alone.status_code, alone.content) == (whole.status_code, b"")
+    assert alone.headers["content-length"] == whole.headers["content-length"]
+
+
 def test_models_and_detectors_are_named(address):
     answer = httpx.get(f"{address}/api/models").json()
     models = {model["name"]: model for model in answer["models"]}

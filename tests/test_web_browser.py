@@ -83,6 +83,13 @@ def test_a_face_and_its_card_belong_together_and_the_marked_photo_is_saved(
         assert not any(face.box.iou(known) > 0.3 for face in hidden)
 
 
+def test_an_address_on_the_open_page_shows_its_tab(open_page):
+    page = open_page()
+    page.evaluate("location.hash = 'models'")
+    models = page.get_by_role("tab", name="Models")
+    playwright.expect(models).to_have_attribute("aria-selected", "true")
+
+
 def test_the_page_is_used_by_keyboard(open_page):
     page = open_page()
     page.get_by_role("tab", name="Photo").focus()

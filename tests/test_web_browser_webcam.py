@@ -96,6 +96,30 @@ def test_the_webcam_learns_a_rest_by_a_button(open_page):
     assert page.locator("#rest").is_hidden()
 
 
+def test_the_webcam_says_when_nobody_is_in_view(open_page):
+    page = open_page()
+    start_webcam(page)
+    said = page.evaluate(
+        """() => {
+          socket.onmessage = null;  // from here on, this test answers
+          const probabilities = { happy: 1 };
+          const face = { box: [9, 9, 99, 99], emotion: "happy", probability: 1, probabilities,
+                         valence: 0.8, arousal: 0 };
+          const told = (faces) => {
+            const id = next++;
+            sent.set(id, performance.now());
+            receive({ id, width: 640, height: 480, faces, server_ms: 1 });
+            return byId("said").hidden ? "" : byId("said").textContent;
+          };
+          const seen = [told([face]), told([])];  // a blink says nothing
+          seenAt -= 1500;
+          return [...seen, told([]), told([]), told([face]), told([])];
+        }"""
+    )
+    nobody = "No face is in view: come closer, face the camera, or turn on a light."
+    assert said == ["", "", nobody, nobody, "", ""]
+
+
 def test_an_answer_that_a_newer_one_overtook_is_not_shown(open_page):
     """Its delay is not known any more: once, the page showed NaN."""
     page = open_page()

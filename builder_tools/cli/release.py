@@ -73,7 +73,9 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         help="on labelled folders: find the face first, as in normal use; otherwise whole images",
     )
     parser.add_argument(
-        "--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR, help="for --detect"
+        "--detector",
+        choices=list(DETECTORS),
+        help=f"face detector for --detect (default: {DEFAULT_DETECTOR})",
     )
     parser.add_argument(
         "--person",
@@ -102,6 +104,8 @@ def _run_evaluate(options: argparse.Namespace) -> int:
     from builder_tools.cards import ModelCard, find_model
     from builder_tools.release import labels_of, load_data
 
+    if options.detector and not options.detect:
+        raise ValueError(f"Expected --detect with --detector {options.detector}. Received: none.")
     folder = find_model(options.model)
     card = ModelCard.read(folder)
     labels_of(card, options.va_labels)  # refuses files that cannot be used, before data are read
@@ -165,7 +169,7 @@ def _judge_elsewhere(options: argparse.Namespace, folder: Path, sources: list[Pa
     judged = judge_on(
         folder,
         [replace(labelled_set(source, **reading), name=name) for source, name in named],
-        detector=options.detector if options.detect else None,
+        detector=(options.detector or DEFAULT_DETECTOR) if options.detect else None,
         decision=options.decision,
     )
     found = [each.to_dict() | {"model": folder.name} for each in judged]

@@ -33,6 +33,7 @@ from builder_tools.cli.verb import Verb, counted, positive
 from builder_tools.media.partial import check_place
 from builder_tools.results import FrameResult
 from builder_tools.timeline.faces import BestSights
+from builder_tools.timeline.people import PersonRule
 from builder_tools.tracking.resting import AUTO
 
 
@@ -66,6 +67,7 @@ def _add_video_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_video(options: argparse.Namespace) -> int:
     check_plot(options)
+    rule = person_rule(options)
     if not options.show:
         expect_none_asked(options, "--show")
     sights = BestSights()
@@ -84,7 +86,9 @@ def _run_video(options: argparse.Namespace) -> int:
             print(
                 "The film does not tell its length: rests are learned as it goes", file=sys.stderr
             )
-        code = _consume(results, options, total=total, model=inference.model, also=sights.add)
+        code = _consume(
+            results, options, rule, total=total, model=inference.model, also=sights.add
+        )
     if options.plot:
         plot_timeline(options, sights)
     return code
@@ -106,13 +110,14 @@ def _record_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_record(options: argparse.Namespace) -> int:
+    rule = person_rule(options)
     show = "cv2" if options.show else "none"
     with (
         make_inference(options, "video_rec", show, **_time_settings(options)) as inference,
         inference.run(options.file, out=options.out, max_frames=options.max_frames) as results,
     ):
         total = _frame_count(results.source, options.max_frames)
-        code = _consume(results, options, total=total, text=False, model=inference.model)
+        code = _consume(results, options, rule, total=total, text=False, model=inference.model)
     print(f"Written: {options.out}", file=sys.stderr)
     return code
 
@@ -143,6 +148,7 @@ def _online_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_online(options: argparse.Namespace) -> int:
+    rule = person_rule(options)
     camera = int(options.camera) if options.camera.isdecimal() else options.camera
     show = "none" if options.headless else "cv2"
     if options.headless and not options.record:
@@ -158,7 +164,7 @@ def _run_online(options: argparse.Namespace) -> int:
         make_inference(options, "online", show, **settings) as inference,
         inference.run(camera, out=options.record, max_frames=options.max_frames) as results,
     ):
-        code = _consume(results, options, text=options.headless, model=inference.model)
+        code = _consume(results, options, rule, text=options.headless, model=inference.model)
         print(f"{counted(results.dropped, 'frame')} dropped to stay live", file=sys.stderr)
     return code
 
@@ -166,6 +172,7 @@ def _run_online(options: argparse.Namespace) -> int:
 def _consume(
     results,
     options,
+    rule: PersonRule,
     *,
     model,
     total: int | None = None,
@@ -177,6 +184,7 @@ def _consume(
     Args:
         results: The stream.
         options: Options of the verb.
+        rule: Which tracks count as people in the summary.
         model: The model that read the faces.
         total: Number of frames expected.
         text: Whether to print a line for each result.
@@ -187,7 +195,6 @@ def _consume(
     """
     summary = sys.stderr if options.json else sys.stdout
     columns = {"relative": options.rest != "off", "geometry": options.geometry}
-    rule = person_rule(options)
     try:
         with writing_timeline(options.timeline, model.emotions, summary, rule, **columns) as write:
             for result in progress_bar(results, "frames", total=total):

@@ -145,8 +145,11 @@ class Guard:
                 message["headers"] = [*kept, *(pair for pair in own if pair[0] not in there)]
             await send(message)
 
+        # Whoever asks for headers alone, such as a monitor, gets those of GET; the server that runs
+        # the app leaves out the body.
+        asked = {**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope
         with suppress(_Broken, ClientDisconnect):  # a client that hung up needs no answer
-            await self.app(scope, counted, marked)
+            await self.app(asked, counted, marked)
         if broken and not begun:
             await answer_refusal(scope, send, *broken, [(b"connection", b"close")])
 

@@ -8,6 +8,7 @@ const WIDTH = 640, HEIGHT = 480;
 const QUALITY = 0.8;
 const FIGURES_EVERY_MS = 500;
 const REST_MS = 3000;
+const ALONE_MS = 1000;
 
 const SHOWN = ["stage", "figures", "reading", "rest"];
 const byId = (id) => document.getElementById(id);
@@ -17,6 +18,7 @@ const choice = {};
 let starts = 0, socket = null, stream = null;
 let isWanted = false, isPaused = false;
 let next = 0, sent = new Map(), times = [], toldAt = 0, restAt = 0;
+let seenAt = 0, isAlone = false;
 
 function say(text, kind) {
   const said = byId("said");
@@ -72,6 +74,8 @@ function connect() {
   const own = socket;
   socket.onopen = () => {
     say("");
+    seenAt = performance.now();
+    isAlone = false;
     byId("start").textContent = words.stop;
     for (const id of SHOWN) byId(id).hidden = false;
     pump(own);
@@ -112,6 +116,7 @@ function lookNeutral() {
   if (!socket || socket.readyState !== WebSocket.OPEN) return;
   socket.send("look_neutral");
   say(words.rest_now, "busy");
+  isAlone = false;
   restAt = performance.now() + REST_MS;
 }
 
@@ -160,9 +165,19 @@ function receive(answer) {
   showPlace(answer.faces[0]);
   const now = performance.now();
   if (restAt && now > restAt && overlay.dataset.relative) { restAt = 0; say(words.rest_known); }
+  tellIfAlone(answer.faces.length > 0, now);
   times.push({ now, latency: now - since, server: answer.server_ms });
   times = times.filter((one, index) => now - one.now < 2000 || index >= times.length - 3);
   if (times.length > 1 && now - toldAt > FIGURES_EVERY_MS) { toldAt = now; tell(now); }
+}
+
+// Says so once nobody has been seen for a while, and stops saying it with the first face.
+function tellIfAlone(isSeen, now) {
+  if (isSeen) seenAt = now;
+  const alone = !isSeen && !restAt && now - seenAt > ALONE_MS;
+  if (alone && !isAlone) say(words.nobody);
+  if (isSeen && isAlone) say("");
+  isAlone = alone || (isAlone && !isSeen);
 }
 
 function median(values) {

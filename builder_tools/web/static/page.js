@@ -38,8 +38,12 @@ for (const tab of tabs) {
     tabs[to[event.key]].focus();
   });
 }
-const asked = tabs.find((tab) => `#${tab.dataset.tab}` === location.hash);
-if (asked) showTab(asked);
+function showAsked() {
+  const asked = tabs.find((tab) => `#${tab.dataset.tab}` === location.hash);
+  if (asked) showTab(asked);
+}
+addEventListener("hashchange", showAsked);
+showAsked();
 
 // Model, detector and decision: sent with every upload, told to the camera.
 

@@ -127,7 +127,9 @@ def test_every_protocol_is_registered_under_its_name():
 
 def test_restrict_picks_by_name_and_renormalises():
     found = restrict(
-        np.array([[0.2, 0.5, 0.3], [0.0, 1.0, 0.0]]), EmotionSet(list("abc")), EmotionSet(list("ca"))
+        np.array([[0.2, 0.5, 0.3], [0.0, 1.0, 0.0]]),
+        EmotionSet(list("abc")),
+        EmotionSet(list("ca")),
     )
     np.testing.assert_allclose(found, [[0.6, 0.4], [0.5, 0.5]])
     with pytest.raises(ValueError, match=r"without \['z'\]"):

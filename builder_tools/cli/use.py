@@ -86,9 +86,7 @@ def _run_video(options: argparse.Namespace) -> int:
             print(
                 "The film does not tell its length: rests are learned as it goes", file=sys.stderr
             )
-        code = _consume(
-            results, options, rule, total=total, model=inference.model, also=sights.add
-        )
+        code = _consume(results, options, rule, total=total, model=inference.model, also=sights.add)
     if options.plot:
         plot_timeline(options, sights)
     return code

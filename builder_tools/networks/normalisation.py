@@ -49,7 +49,7 @@ def fused_batch_norm(network: keras.Model) -> Iterator[None]:
     """
     fused = []
     if keras.backend.backend() == "tensorflow":
-        fused = [layer for layer in batch_norm_layers(network) if not layer.renorm]
+        fused = [layer for layer in batch_norm_layers(network) if _is_plain(layer)]
     for layer in fused:
         layer.call = functools.partial(_call_fused, layer)
     try:
@@ -57,6 +57,11 @@ def fused_batch_norm(network: keras.Model) -> Iterator[None]:
     finally:
         for layer in fused:
             del layer.call
+
+
+def _is_plain(layer: keras.layers.BatchNormalization) -> bool:
+    # Keras before 3.13 knows no `renorm`.
+    return not layer.synchronized and not getattr(layer, "renorm", False)
 
 
 def _call_fused(layer: keras.layers.BatchNormalization, inputs, training=None, mask=None):

@@ -184,6 +184,22 @@ def test_evaluation_is_deterministic():
     assert evaluate(y_true, probabilities, NINE_EMOTIONS, seed=1) != first
 
 
+def test_a_class_that_is_always_or_never_found_has_an_exact_interval():
+    """By the bootstrap, 0 of 4 was 0 [0, 0], as if nobody of the class were ever found."""
+    labels = np.repeat([0, 1], [4, 10])
+    found = evaluate(labels, np.tile([0.1, 0.9], (14, 1)), PAIR).per_class_recall.values()
+    first, second = ((each.value, each.low, each.high) for each in found)
+    np.testing.assert_allclose(first, (0, 0, 0.6024), atol=1e-4)  # tables of Clopper and Pearson
+    np.testing.assert_allclose(second, (1, 0.6915, 1), atol=1e-4)
+
+
+def test_people_who_are_always_found_count_once_in_the_interval():
+    found = evaluate(np.zeros(40, int), np.tile([0.9, 0.1], (40, 1)), PAIR, groups=["a", "b"] * 20)
+    recall = found.per_class_recall[PAIR[0]]
+    assert (recall.value, recall.high) == (1, 1)
+    assert recall.low == pytest.approx(0.1581, abs=1e-4)  # 2 of 2
+
+
 def test_absent_classes_are_left_out_of_means():
     probabilities = np.array([[0.9, 0.1, 0.0], [0.8, 0.2, 0.0]])
     found = evaluate(np.array([0, 0]), probabilities, EmotionSet(list("abc")))

@@ -43,6 +43,20 @@ class Figure:
         low, high = np.nanpercentile(drawn, (2.5, 97.5))
         return cls(float(value), float(low), float(high))
 
+    @classmethod
+    def of_share(cls, value: float, drawn: np.ndarray, units: int) -> Figure:
+        """Return a share of images, 0...1, or a mean of shares; else like `of`.
+
+        Where all or none are right, so they are in every sample, and the middle 95 % has no
+        width. Then the interval is the exact one (Clopper and Pearson, 1934, "The use of
+        confidence or fiducial limits illustrated in the case of the binomial", Biometrika 26).
+        """
+        found = cls.of(value, drawn, units)
+        if found.low != found.high or found.value not in (0, 1):
+            return found
+        least = 0.025 ** (1 / units)
+        return cls(1.0, least, 1.0) if found.value else cls(0.0, 0.0, 1 - least)
+
     @property
     def rounded(self) -> float | None:
         """The value to four decimals, None if undefined."""

@@ -118,9 +118,9 @@ def evaluate(
     return Evaluation(
         emotions=emotions,
         n=len(y_true),
-        **{name: Figure.of(value, drawn_means[name], units) for name, value in means.items()},
+        **{name: Figure.of_share(value, drawn_means[name], units) for name, value in means.items()},
         per_class_recall={
-            name: Figure.of(*found)
+            name: Figure.of_share(*found)
             for name, *found in zip(
                 emotions, recalls(confusion), recalls(drawn).T, owners, strict=True
             )

@@ -60,7 +60,7 @@ def fused_batch_norm(network: keras.Model) -> Iterator[None]:
 
 
 def _is_plain(layer: keras.layers.BatchNormalization) -> bool:
-    # Keras before 3.13 knows no `renorm`.
+    # Keras 3.12 knows no `renorm`.
     return not layer.synchronized and not getattr(layer, "renorm", False)
 
 

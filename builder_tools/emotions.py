@@ -102,14 +102,14 @@ class EmotionSet:
         names: Distinct names; the label of an emotion is its position.
 
     Raises:
-        ValueError: If there are none, one is empty or repeated, or they are not a list of texts.
+        ValueError: If there are none, one is repeated, or they are not a list of texts.
     """
 
     names: tuple[str, ...]
 
     def __init__(self, names: Sequence[str]) -> None:
         received, names = names, tuple(names)
-        texts = all(isinstance(name, str) and name.strip() for name in names)
+        texts = all(isinstance(name, str) for name in names)
         distinct = names and texts and len(set(names)) == len(names)
         if not distinct or isinstance(received, str):
             raise ValueError(

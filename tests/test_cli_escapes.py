@@ -76,3 +76,16 @@ def test_video(astronaut, tmp_path):
     code, out, err = run("video", missing := tmp_path / f"{EVIL}.png")
     (refused,) = lines_of(err)
     assert (code, out) == (2, "") and repr(str(missing)) in refused
+
+
+def test_clean(photos, tmp_path):
+    code, out, err = run("clean", photos, "--out", tmp_path / "clean", "--max-dropped", 1)
+    assert code == 0 and lines_of(out)
+    assert any(line.startswith(f"unreadable: {TOLD} damaged.jpg: ") for line in lines_of(err))
+
+
+def test_archive(photos, tmp_path):
+    code, _, err = run("archive", photos, "--out", tmp_path / "archive")
+    assert code == 1
+    lines = lines_of(err)
+    assert any(line.startswith("failed: ") and f"{TOLD} damaged.jpg" in line for line in lines)

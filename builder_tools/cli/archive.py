@@ -9,7 +9,7 @@ from pathlib import Path
 
 from builder_tools.cli.model import add_model_options, detector_options, progress_bar
 from builder_tools.cli.over_time import SMOOTH_S
-from builder_tools.cli.verb import Verb, counted, need_extra, positive
+from builder_tools.cli.verb import Verb, counted, need_extra, positive, print_escaped
 
 MOST_NAMES = 3
 """Parts that were left and are named; their number is always told."""
@@ -62,9 +62,9 @@ def _run(options: argparse.Namespace) -> int:
         progress=lambda done, total: progress_bar(done, "parts", total=total),
     )
     for line in report.left_out:
-        print(f"left out: {line}", file=sys.stderr)
+        print_escaped(f"left out: {line}")
     for one in report.failed:
-        print(f"failed: {one['source']}: {one['reason']}", file=sys.stderr)
+        print_escaped(f"failed: {one['source']}: {one['reason']}")
     if report.removed:
         removed = counted(report.removed, "part")
         print(f"{removed} of replaced, removed or regrouped files removed", file=sys.stderr)

@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 
 from builder_tools.cleaning.config import FORMATS, POLICIES
-from builder_tools.cli.verb import Verb, positive
+from builder_tools.cli.verb import Verb, positive, print_escaped
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
 
 SETTINGS = (
@@ -189,9 +189,9 @@ def _print_summary(report) -> None:
     )
     failed = report.with_status("unreadable")
     for path, error in zip(failed["image_path"], failed["error"], strict=True):
-        print(f"unreadable: {path}: {error}", file=sys.stderr)
+        print_escaped(f"unreadable: {path}: {error}")
     if report.num_kept and report.emptied:
-        print(f"No image was kept of: {', '.join(report.emptied)}.", file=sys.stderr)
+        print_escaped(f"No image was kept of: {', '.join(report.emptied)}.")
     if not report.num_kept:
         print(
             "No image was kept. For images that are faces already try --already-cropped; "

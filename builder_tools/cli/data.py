@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from builder_tools.cli.reading import add_reading_options, reading_options
-from builder_tools.cli.verb import Verb, need_extra, positive, seed
+from builder_tools.cli.verb import Verb, need_extra, positive, print_escaped, seed
 from builder_tools.datasets import DATASETS
 from builder_tools.datasets.fetch import FETCHED
 
@@ -87,7 +86,7 @@ def _verify(options: argparse.Namespace) -> int:
         except (OSError, ValueError) as error:
             if options.name:
                 raise
-            print(f"failed: {name}: {error}", file=sys.stderr)
+            print_escaped(f"failed: {name}: {error}")
             failed += 1
     return 1 if failed else 0
 
@@ -122,7 +121,7 @@ def _print_counts(name: str, source: Path | None, reading: dict) -> bool:
 
 def _say_unreadable(wrong: dict[str, str]) -> bool:
     for words in wrong.values():
-        print(f"unreadable: {words}", file=sys.stderr)
+        print_escaped(f"unreadable: {words}")
     return bool(wrong)
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from builder_tools.cli.drawing import drawer_of
 from builder_tools.cli.model import progress_bar
-from builder_tools.cli.verb import counted, escaped
+from builder_tools.cli.verb import counted, print_escaped
 from builder_tools.journal import RUN_MARK, Journal
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class DrawnImages:
         path = write_unused(wanted, image, self._unused)
         self.take(path)
         if path != wanted:
-            print(escaped(f"{wanted} is there already; written: {path}"), file=sys.stderr)
+            print_escaped(f"{wanted} is there already; written: {path}")
         return path
 
     def take(self, path: Path) -> None:
@@ -154,7 +154,7 @@ def draw_batch(
                 place = drawn.write(shown, wanted)
             except IMAGE_ERRORS as error:
                 words = f"failed: {path}: cannot write it drawn: {error}"
-                print(escaped(words), file=sys.stderr)
+                print_escaped(words)
                 failed += 1
                 continue
             journal.add({"of": of, "drawn": place.relative_to(options.out).as_posix()})

@@ -18,7 +18,7 @@ from builder_tools.cli.model import (
 )
 from builder_tools.cli.over_time import SMOOTH_S
 from builder_tools.cli.period import add_period_options, tell_of_differences
-from builder_tools.cli.verb import Verb, need_extra, need_video
+from builder_tools.cli.verb import Verb, need_extra, need_video, print_escaped
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +95,7 @@ def _of_recordings(options: argparse.Namespace) -> int:
             failed += [f"{exhibit.name}: {problem}" for problem in problems]
     _write(options, judge_exhibits(visits, config), config)
     for line in failed:
-        print(f"failed: {line}", file=sys.stderr)
+        print_escaped(f"failed: {line}")
     return 1 if failed else 0
 
 

@@ -23,7 +23,7 @@ from builder_tools.cli.model import (
     progress_bar,
     shown_text,
 )
-from builder_tools.cli.verb import Verb, counted, escaped, positive
+from builder_tools.cli.verb import Verb, counted, escaped, positive, print_escaped
 from builder_tools.detectors.turning import AUTO
 from builder_tools.rest import RestingFace
 from builder_tools.results import FrameResult
@@ -122,7 +122,7 @@ def _run_img(options: argparse.Namespace) -> int:
             except (OSError, ValueError) as error:
                 failed.append(f"{image}: cannot write it drawn: {error}")
     for line in failed:
-        print(f"failed: {escaped(line)}", file=sys.stderr)
+        print_escaped(f"failed: {line}")
     _tell_bare(bare, options)
     return 1 if failed else 0
 
@@ -268,12 +268,12 @@ def _report_batch(table, job, csv: Path) -> None:
         file=sys.stderr,
     )
     for row in table.with_status("unreadable"):
-        print(f"unreadable: {escaped(f'{row.image_path}: {row.reason}')}", file=sys.stderr)
+        print_escaped(f"unreadable: {row.image_path}: {row.reason}")
     if job.extra:
         names = escaped(", ".join(job.extra[:5])) + (", ..." if len(job.extra) > 5 else "")
         print(f"left out, not in the sample: {len(job.extra)} images ({names})", file=sys.stderr)
     for sentence in job.left_out:
-        print(escaped(sentence), file=sys.stderr)
+        print_escaped(sentence)
 
 
 VERBS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from builder_tools.cli.model import add_model_option
 from builder_tools.cli.reading import add_data_options, reading_options
-from builder_tools.cli.verb import Verb, folder_to_write, need_extra, side
+from builder_tools.cli.verb import Verb, folder_to_write, need_extra, print_escaped, side
 from builder_tools.datasets import SPLITS
 from builder_tools.decisions import DECISIONS
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
@@ -177,7 +177,7 @@ def _judge_elsewhere(options: argparse.Namespace, folder: Path, sources: list[Pa
     words = "\n\n".join([*map(format_cross, found), *tables])
     print(json.dumps(found, indent=2) if options.json else words)
     for name, said in (pair for each in judged for pair in each.unreadable.items()):
-        print(f"unreadable: {name}: {said}", file=sys.stderr)
+        print_escaped(f"unreadable: {name}: {said}")
     return int(any(each.unreadable for each in judged))
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from hashlib import sha256
 from pathlib import Path
 
 from builder_tools.cli.model import add_model_options, make_inference
 from builder_tools.cli.over_time import check_rest_place, write_rest
-from builder_tools.cli.verb import Verb, escaped
+from builder_tools.cli.verb import Verb, print_escaped
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +36,7 @@ def _run(options: argparse.Namespace) -> int:
                 content = pixels.shape, sha256(pixels).digest()
                 if content in known:
                     words = f"left out: {image}: the same image as {known[content]}"
-                    print(escaped(words), file=sys.stderr)
+                    print_escaped(words)
                     continue
                 known[content] = image
                 faces = inference.analyse(pixels)
@@ -49,7 +48,7 @@ def _run(options: argparse.Namespace) -> int:
             else:
                 failed.append(f"{image}: no face found")
         for line in failed:
-            print(f"failed: {escaped(line)}", file=sys.stderr)
+            print_escaped(f"failed: {line}")
         model = inference.model
         shown = model.natural(rows) if rows else rows
         rest = RestingFace.from_probabilities(shown, emotions=model.emotions, model=model.identity)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,6 +134,11 @@ def escaped(text: str) -> str:
     A file name may hold them; printed as they are, they would steer the terminal or forge lines.
     """
     return _STEERING.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def print_escaped(line: str) -> None:
+    """Print a line that tells of a file or folder of others to stderr, `escaped`."""
+    print(escaped(line), file=sys.stderr)
 
 
 def counted(number: int, word: str) -> str:

@@ -12,7 +12,14 @@ onnx = pytest.importorskip("onnx")
 
 from builder_tools.cards import ModelCard  # noqa: E402
 from builder_tools.classifier import EmotionClassifier  # noqa: E402
-from builder_tools.export import Parity, as_float32, check_parity, export_model  # noqa: E402
+from builder_tools.export import (  # noqa: E402
+    Parity,
+    as_float32,
+    check_parity,
+    export_model,
+    write_onnx,
+)
+from builder_tools.networks.families import enlarged  # noqa: E402
 
 EMOTIONS = ("happy", "neutral", "sad")
 FIELDS = {"emotions": EMOTIONS, "preprocessing": "inside", "training": {"seed": 1}}
@@ -180,3 +187,19 @@ def test_parity_worked_by_hand():
     )
     assert found == Parity(2, pytest.approx(0.1), 1)
     assert not found.holds
+
+
+@pytest.mark.parametrize(("size", "least"), [(48, 103), (96, 103), (41, 75)])
+def test_faces_that_a_network_enlarges_keep_their_size_in_onnx(tmp_path, size, least):
+    """48 times 103/48 was 102 there: face_resnet of 48 px had shapes that did not fit."""
+    runtime = pytest.importorskip("onnxruntime")
+    inputs = keras.Input((size, size, 3))
+    x = enlarged(inputs, least)
+    halves = keras.layers.Conv2D(3, 3, strides=2)(x), keras.layers.AveragePooling2D(2)(x)
+    x = keras.layers.Add()(halves)
+    network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+    write_onnx(network, tmp_path / "enlarging.onnx", EMOTIONS)
+    session = runtime.InferenceSession(tmp_path / "enlarging.onnx")
+    faces = RNG.uniform(0, 255, (2, size, size, 3)).astype(np.float32)
+    (found,) = session.run(None, {session.get_inputs()[0].name: faces})
+    np.testing.assert_allclose(found, network.predict(faces, verbose=0), atol=1e-2)

@@ -73,9 +73,7 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         help="on labelled folders: find the face first, as in normal use; otherwise whole images",
     )
     parser.add_argument(
-        "--detector",
-        choices=list(DETECTORS),
-        help=f"face detector for --detect (default: {DEFAULT_DETECTOR})",
+        "--detector", choices=list(DETECTORS), help=f"for --detect (default: {DEFAULT_DETECTOR})"
     )
     parser.add_argument(
         "--person",

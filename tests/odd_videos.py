@@ -14,7 +14,7 @@ def grey(value: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
     return np.full((size[1], size[0], 3), value, np.uint8)
 
 
-def encode(path, images, *, times=None, sar=None, codec="libx264", sound=None, **options):
+def encode(path, images, *, times=None, sar=None, codec="libx264", sound=None, trc=None, **options):
     """Encode images without our writer; times in ms, sound as (codec, rate, hz)."""
     with av.open(str(path), "w", **options) as output:
         stream = output.add_stream(codec, rate=25)
@@ -22,6 +22,8 @@ def encode(path, images, *, times=None, sar=None, codec="libx264", sound=None, *
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         if sar:
             stream.codec_context.sample_aspect_ratio = sar
+        if trc:
+            stream.codec_context.color_trc = trc
         if times:
             stream.codec_context.time_base = Fraction(1, 1000)
         voice = output.add_stream(sound[0], rate=sound[1], layout="mono") if sound else None

@@ -40,20 +40,46 @@ def test_pixels_are_made_square(tmp_path, aspect, size):
     assert read(record(path, tmp_path / "out.mp4"))[0].size == tuple(s + s % 2 for s in size)
 
 
-def test_pixels_of_a_network_camera_are_made_square(tmp_path):
+def squeezed(path):
+    return encode(path.with_suffix(".ts"), [_marked()] * 50, sar=Fraction(2))
+
+
+def turned(path):
+    return _with_matrix(encode(path.with_suffix(".mp4"), [_marked()] * 50), (0, 1, -1, 0))
+
+
+def mirrored(path):
+    return _with_matrix(encode(path.with_suffix(".mp4"), [_marked()] * 50), (-1, 0, 0, 1))
+
+
+def of_high_range(path):
+    return encode(path.with_suffix(".mp4"), [_marked()] * 50, trc=16)
+
+
+def _marked() -> np.ndarray:
+    image = grey(90)
+    image[:16, :16] = 220
+    return image
+
+
+@pytest.mark.parametrize("made", [squeezed, turned, mirrored, of_high_range])
+def test_a_network_camera_is_seen_as_a_film_is(tmp_path, made):
     from functools import partial
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-    encode(tmp_path / "live.ts", [grey(90)] * 50, sar=Fraction(2))
+    path = made(tmp_path / "live")
+    reader, frames = read(path)
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        with CameraReader(f"http://127.0.0.1:{server.server_port}/live.ts") as camera:
-            assert camera.size == (128, 48)
+        with CameraReader(f"http://127.0.0.1:{server.server_port}/{path.name}") as camera:
+            assert camera.size == reader.size
+            image = camera.read(timeout_s=5).image
     finally:
         server.shutdown()
         server.server_close()
+    np.testing.assert_allclose(image, frames[0].image, atol=8)
 
 
 def test_a_squeezed_video_that_is_turned(tmp_path):
@@ -219,6 +245,26 @@ def test_images_with_exif_data_of_their_own_are_read(tmp_path, kind, orientation
     assert reader.size == size and len(frames) == 3
     corner = frames[0].image[:16, -16:] if orientation == 6 else frames[0].image[:16, :16]
     assert corner.mean() > 240 and frames[0].image.mean() < 60
+
+
+def test_each_jpeg_of_a_film_is_turned_as_it_says(tmp_path):
+    """As from a camera that is turned while it films."""
+    path, upright = tmp_path / "film.mjpeg", np.ascontiguousarray(np.rot90(_marked()))
+    orientations = [6, 6, 8, 3, 1, 6]
+    quarters = {1: 0, 3: 2, 6: 1, 8: 3}
+    with path.open("wb") as file:
+        for orientation in orientations:
+            exif = Image.Exif()
+            exif[ExifTags.Base.Orientation] = orientation
+            stored = np.rot90(upright, quarters[orientation])
+            Image.fromarray(stored).save(file, "JPEG", exif=exif)
+    reader, frames = read(path)
+    assert reader.size == (48, 64) and len(frames) == len(orientations)
+    for frame in frames:
+        np.testing.assert_allclose(frame.image, frames[0].image, atol=12)
+    with ClipReader(path) as clips:
+        for image in clips.images_at([0.0, 0.08, 0.12, 0.16]):
+            np.testing.assert_allclose(image, frames[0].image, atol=12)
 
 
 def test_images_that_change_their_size_keep_their_shape(tmp_path):

@@ -11,14 +11,8 @@ import cv2
 import numpy as np
 
 from builder_tools.media.addresses import camera_name
-from builder_tools.media.pyav import (
-    decode_past_damage,
-    explained,
-    import_av,
-    open_input,
-    square_size,
-    video_stream_of,
-)
+from builder_tools.media.pyav import decode_past_damage, import_av, open_input, video_stream_of
+from builder_tools.media.upright import Upright
 
 _LIVE_OPTIONS = {
     "rtsp_transport": "tcp",
@@ -130,14 +124,10 @@ class _AddressConnection:
         name = camera_name(address)
         stream = video_stream_of(self._container, name)
         stream.thread_type = "SLICE"  # frame threads would delay images
-        reformatter = import_av().video.reformatter.VideoReformatter()
-        packets = self._container.demux(stream)
+        packets, upright = self._container.demux(stream), None
         for decoded in decode_past_damage(packets, lambda parts: None, name):
-            with explained(name):
-                size = square_size(decoded, stream)
-                shown = reformatter.reformat(decoded, *size, "rgb24", threads=1)
-                image = shown.to_ndarray().copy()
-            yield image
+            upright = upright or Upright(decoded, stream, name)
+            yield upright.to_rgb(decoded, stream)
 
     def grab(self) -> np.ndarray | None:
         try:

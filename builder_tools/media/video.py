@@ -15,40 +15,29 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import cv2
-import numpy as np
+from typing import TYPE_CHECKING
 
 from builder_tools.media.addresses import camera_name, without_file_scheme
-from builder_tools.media.arrays import over_white
 from builder_tools.media.frame import Frame, fitted
-from builder_tools.media.hdr10 import PQ, usual_of_pq
 from builder_tools.media.own_process import OwnProcess
 from builder_tools.media.pipes import Pipe, check_file, is_pipe
 from builder_tools.media.pyav import (
-    check_video_size,
-    explained,
     import_av,
     known_streams,
     open_input,
     shown_images,
-    square_size,
     video_stream_of,
 )
 from builder_tools.media.restarts import has_restarted, image_packets, longest_gap_s
+from builder_tools.media.upright import Upright
 
 if TYPE_CHECKING:
+    import numpy as np
     from av import VideoFrame
 
 DEFAULT_FPS = 25.0
 EARLY_END_S = 1.0
 """A video that ends this much before its declared end is reported as truncated."""
-_QUARTER = np.array([[0, -1], [1, 0]])
-"""Matrix of 90 degrees counterclockwise."""
-_CRASHING_CODECS = frozenset({"png", "apng"})
-"""Codecs whose side data PyAV frees twice, if there is a colour profile: that ends the process."""
-
 _CLOCK_TIME = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 _logger = logging.getLogger(__name__)
@@ -112,7 +101,6 @@ class VideoReader:
         self._stream = video_stream_of(self._container, self._name)
         self._damaged = 0
         self._longest_gap_s = longest_gap_s(self._container)
-        self._reformatter = import_av().video.reformatter.VideoReformatter()
         decoded = self._decode()
         first = next(decoded, None)
         if first is None:
@@ -126,11 +114,8 @@ class VideoReader:
         self.fps = float(rate or DEFAULT_FPS)
         self.duration_s = self._declared_s()
         self.has_audio = bool(known_streams(self._container.streams.audio))
-        self._matrix = _display_matrix(first, self._stream.codec_context.name)
-        self._shown_size = square_size(first, self._stream)
-        check_video_size(self._shown_size, self._name)
-        turned = self._matrix[0, 0] == 0
-        self.size = self._shown_size[::-1] if turned else self._shown_size
+        self._upright = Upright(first, self._stream, self._name)
+        self.size = self._upright.size
         self._frames = self._to_frames(itertools.chain([first], decoded))
 
     def __enter__(self) -> VideoReader:
@@ -224,19 +209,8 @@ class VideoReader:
         self._warn(index + 1, time_s)
 
     def _to_rgb(self, decoded: VideoFrame) -> np.ndarray:
-        """Return `(H, W, 3)` uint8 RGB of the reader's size, upright.
-
-        The image is converted in FFmpeg's buffer, which is reused for the next one, then copied.
-        Returning that buffer would cost a new one per image: half the speed at 720p.
-        """
-        own = square_size(decoded, self._stream)
-        kind = "rgba" if any(part.is_alpha for part in decoded.format.components) else "rgb24"
-        with explained(self._name):
-            converted = self._reformatter.reformat(decoded, *own, kind, threads=1).to_ndarray()
-        image = converted.copy() if kind == "rgb24" else over_white(converted)
-        if decoded.color_trc == PQ:
-            image = cv2.LUT(image, usual_of_pq())
-        return _turn(fitted(image, self._shown_size), self._matrix)
+        """Return `(H, W, 3)` uint8 RGB of the reader's size, upright."""
+        return fitted(self._upright.to_rgb(decoded, self._stream), self.size)
 
     def _warn(self, read: int, end_s: float) -> None:
         """Log what is missing after everything has been read."""
@@ -259,41 +233,3 @@ class VideoReader:
                 f"{self._name}: {read} images ({end_s:.1f} s) could be read; {', '.join(found)}."
             )
             _logger.warning("%s", self.warning)
-
-
-def _display_matrix(image: VideoFrame, codec: str) -> np.ndarray:
-    """Return the matrix that turns the coded image for display: `(2, 2)` of -1, 0, 1.
-
-    Only quarter turns and mirrorings: a matrix of another angle becomes the nearest of them, and
-    its scale is ignored. PNG, and images with side data that PyAV does not know, such as Exif, are
-    only turned: one that should also be mirrored can end upside down.
-
-    Call it for the first image only: PyAV creates a reference cycle for each image whose side
-    data is accessed, and a whole video of them takes gigabytes until garbage is collected.
-
-    FFmpeg's matrix maps a point to x' = a x + c y, y' = b x + d y; here it is [[a, b], [c, d]].
-    """
-    turn = np.linalg.matrix_power(_QUARTER, round(image.rotation / 90) % 4)
-    if codec in _CRASHING_CODECS:
-        return turn
-    try:
-        data: Any = image.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV lists all side data or none of it
-        return turn
-    if data is None:
-        return np.eye(2, dtype=int)
-    given = np.frombuffer(data, np.int32)[:9].reshape(3, 3)[:2, :2].astype(float)
-    straight = abs(given[0, 0]) + abs(given[1, 1]) >= abs(given[0, 1]) + abs(given[1, 0])
-    signs = np.where(given < 0, -1, 1)
-    return signs * (np.eye(2, dtype=int) if straight else 1 - np.eye(2, dtype=int))
-
-
-def _turn(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    (a, b), (c, d) = matrix
-    if a == 0 and b and c:
-        image, flip_x, flip_y = cv2.transpose(image), c < 0, b < 0
-    else:
-        flip_x, flip_y = a < 0, d < 0
-    if flip_x and flip_y:
-        return cv2.flip(image, -1)
-    return cv2.flip(image, int(flip_x)) if flip_x or flip_y else image

@@ -9,11 +9,13 @@ import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import av
 import numpy as np
 import pytest
 from odd_videos import encode, grey, read, record, tone_of
 
 from builder_tools.media import VideoReader
+from builder_tools.media.sound_samples import read_sound
 
 
 @pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts"])
@@ -147,3 +149,37 @@ def test_what_is_said_of_an_address_holds_no_password(tmp_path, caplog):
     with pytest.raises(OSError, match="Connection refused") as refused:
         VideoReader(f"http://{host}/film.ts?password=secret")
     assert "secret" not in f"{none.value} {refused.value} {caplog.text}"
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "film.mp4"])
+@pytest.mark.parametrize("chosen", [0, 1])
+def test_of_several_streams_the_default_one_is_read(tmp_path, name, chosen):
+    """As players do: a film may hold a commentary or a preview first."""
+    path, default = tmp_path / name, av.stream.Disposition.default
+    with av.open(str(path), "w") as output:
+        images = [output.add_stream("libx264", rate=25) for _ in range(2)]
+        sounds = [output.add_stream("aac", rate=16000, layout="mono") for _ in range(2)]
+        for number in range(2):
+            images[number].width, images[number].height = 64 + 32 * number, 48
+            for stream in (images[number], sounds[number]):
+                stream.disposition = default if number == chosen else 0
+        output.start_encoding()
+        for number, (image, sound) in enumerate(zip(images, sounds, strict=True)):
+            for _ in range(25):
+                shown = av.VideoFrame.from_ndarray(grey(90, (image.width, 48)), format="rgb24")
+                output.mux(image.encode(shown))
+            output.mux(image.encode(None))
+            tone = np.sin(2 * np.pi * (400 + 800 * number) * np.arange(16000) / 16000)
+            heard = av.AudioFrame.from_ndarray(
+                (8000 * tone).astype(np.int16)[None], format="s16", layout="mono"
+            )
+            heard.sample_rate = 16000
+            output.mux(sound.encode(heard))
+            output.mux(sound.encode(None))
+    reader, frames = read(path)
+    assert reader.size == (64 + 32 * chosen, 48) and len(frames) == 25
+    copied = record(path, tmp_path / "out.mp4")
+    assert tone_of(copied)[0] == pytest.approx(400 + 800 * chosen, abs=5)
+    samples = read_sound(path, 16000, start_s=0, num_samples=16000, channels=1)[0]
+    spectrum = np.abs(np.fft.rfft(samples))
+    assert spectrum.argmax() == pytest.approx(400 + 800 * chosen, abs=5)

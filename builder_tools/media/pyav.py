@@ -148,7 +148,7 @@ def _whitelist() -> str:
 
 
 def video_stream_of(container: InputContainer, source: str) -> VideoStream:
-    """Return the first moving-image stream, set to decode on several threads.
+    """Return the default moving-image stream, else the first, set to decode on several threads.
 
     Raises:
         ValueError: If there is none, `source` is text or a still image, or its images are
@@ -204,8 +204,13 @@ def first_image_s(source: str | Pipe) -> float | None:
 
 
 def known_streams(streams: Iterable[Any]) -> list[Any]:
-    """Return the streams whose codec FFmpeg knows; a damaged header may name any codec."""
-    return [stream for stream in streams if stream.codec_context is not None]
+    """Return the streams whose codec FFmpeg knows, the default ones first, as players choose.
+
+    A damaged header may name any codec.
+    """
+    default = import_av().stream.Disposition.default
+    known = [stream for stream in streams if stream.codec_context is not None]
+    return sorted(known, key=lambda stream: not stream.disposition & default)
 
 
 def square_size(image: VideoFrame, stream: VideoStream) -> tuple[int, int]:

@@ -47,8 +47,9 @@ _logger = logging.getLogger(__name__)
 
 
 class SoundTrack:
-    """The first sound stream of a file, written progressively to an open container.
+    """The sound of a file, written progressively to an open container.
 
+    Of several streams, the default one is written, else the first.
     Time 0 is the first image of the file, as in `VideoReader`; earlier sound is left out.
     Damaged sound is left out too, whatever its fault, and never affects the images.
 

@@ -42,7 +42,7 @@ def has_sound(source: str | Path) -> bool:
 
 
 def sound_rate_hz(source: str | Path) -> int | None:
-    """Return the sample rate of a file's first sound stream in Hz, or None if it has no sound."""
+    """Return the sample rate of a file's sound in Hz, or None if it has none."""
     with open_input(str(source)) as container:
         streams = known_streams(container.streams.audio)
         return streams[0].codec_context.sample_rate if streams else None

@@ -141,7 +141,7 @@ def test_what_is_said_of_an_address_holds_no_password(tmp_path, caplog):
     try:
         reader, _ = read(f"http://{host}/film.ts?password=secret")
         assert reader.warning.startswith(f"http://{host}/film.ts?***: ")
-        with pytest.raises(ValueError, match="404") as none:
+        with pytest.raises(OSError, match="404") as none:
             VideoReader(f"http://me:secret@{host}/user=me_password=secret.mp4?password=secret")
     finally:
         server.shutdown()
@@ -149,6 +149,26 @@ def test_what_is_said_of_an_address_holds_no_password(tmp_path, caplog):
     with pytest.raises(OSError, match="Connection refused") as refused:
         VideoReader(f"http://{host}/film.ts?password=secret")
     assert "secret" not in f"{none.value} {refused.value} {caplog.text}"
+
+
+@pytest.mark.parametrize(("code", "reason"), [(401, "401 Unauth"), (404, "404 Not"), (503, "5XX")])
+def test_an_address_that_refuses_is_no_damaged_film(code, reason):
+    class Refusing(SimpleHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(code)
+
+        def log_message(self, *told):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(OSError, match=reason) as error:
+            VideoReader(f"http://me:secret@127.0.0.1:{server.server_port}/film.mp4")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert "convert" not in str(error.value) and "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["film.mkv", "film.mp4"])

@@ -79,7 +79,7 @@ def explained(source: str) -> Iterator[None]:
         raise error.__cause__ from None
     except av.error.FileNotFoundError as error:
         raise FileNotFoundError(f"No video at {source!r}. Check the spelling.") from error
-    except (av.error.ExitError, OSError) as error:
+    except (av.error.ExitError, av.error.HTTPError, av.error.HTTPClientError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise OSError(f"Cannot read {source!r}: {reason}.") from error
     except Exception as error:

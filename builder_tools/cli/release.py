@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -150,7 +151,6 @@ def _data_of_the_card(options: argparse.Namespace, card, sources: list[Path | No
 
 def _judge_elsewhere(options: argparse.Namespace, folder: Path, sources: list[Path]) -> int:
     """Evaluate on labelled folders that the model was not trained on."""
-    import json
     from dataclasses import replace
 
     from builder_tools.evaluation import format_cross, format_cross_table
@@ -180,8 +180,6 @@ def _judge_elsewhere(options: argparse.Namespace, folder: Path, sources: list[Pa
 
 
 def _judge_as_the_card(options: argparse.Namespace, folder: Path, card, data) -> int:
-    import json
-
     from builder_tools.datasets.identity import names_also_in_train
     from builder_tools.release import (
         LABELS,

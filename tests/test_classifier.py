@@ -360,3 +360,14 @@ def test_devices_are_named():
 def test_options_of_another_type_are_refused(path, options, error, message):
     with pytest.raises(error, match=message):
         EmotionClassifier(path, **options)
+
+
+def test_faces_of_a_generator_that_fills_one_array_again(classifier):
+    def filled_again():
+        kept = np.empty_like(faces[0])
+        for face in faces:
+            kept[:] = face
+            yield kept
+
+    faces = RNG.integers(0, 256, (5, 12, 12, 3), np.uint8)
+    np.testing.assert_array_equal(classifier.predict(filled_again()), classifier.predict(faces))

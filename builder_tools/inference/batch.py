@@ -31,7 +31,7 @@ from builder_tools.inference.reader import (
 from builder_tools.inference.search import AS_THEY_ARE, Orientation, find_faces
 from builder_tools.media import IMAGE_ERRORS, find_images, open_image
 from builder_tools.media.budget import Budget
-from builder_tools.media.images import is_one_image, name_of
+from builder_tools.media.images import as_now, is_one_image, name_of
 from builder_tools.parallel import ordered_map
 from builder_tools.results import Face, Readings
 
@@ -270,19 +270,20 @@ def named_images(
     """Yield each image with the name of its row.
 
     Args:
-        sources: The images.
+        sources: The images; what an iterator gives may change once the next is taken.
         names: Their names; None uses bare file names, and for other sources their type and
             number.
     """
+    kept = as_now if isinstance(sources, Iterator) else lambda source: source
     if names is not None:
-        yield from zip(names, sources, strict=False)
+        yield from zip(names, map(kept, sources), strict=False)
         return
     for number, source in enumerate(sources):
         name = name_of(source)
         nameless = not isinstance(source, str | os.PathLike) and name in (
             *("array", type(source).__name__),
         )
-        yield f"{name} {number}" if nameless else os.path.basename(name), source
+        yield f"{name} {number}" if nameless else os.path.basename(name), kept(source)
 
 
 def _in_one_line(error: Exception) -> str:

@@ -161,6 +161,24 @@ def is_one_image(source: Any) -> bool:
     return not hasattr(source, "__iter__")
 
 
+def as_now(source: Any) -> Any:
+    """Return an image that its giver may change or go on from, such as it is now.
+
+    Arrays are copied, since a generator may fill the same one again, and of a Pillow image that
+    holds several the present one is read. Anything else is returned as it is, also what cannot be
+    read: `read_image` says why.
+    """
+    is_pillow = _is_pillow_image(source)
+    try:
+        if is_pillow and getattr(source, "n_frames", 1) > 1:
+            return read_image(source)
+        if hasattr(source, "__array__") and not is_pillow:
+            return np.array(as_array(source))
+    except (*IMAGE_ERRORS, EOFError, SyntaxError):  # the latter two are Pillow's
+        pass
+    return source
+
+
 def write_image(path: str | Path, image_rgb: np.ndarray, *, overwrite: bool = True) -> Path:
     """Write an image, completely or not at all; the suffix of the path determines the format.
 

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from builder_tools.datasets.ferplus import vote_distribution
+from builder_tools.datasets.labels import agreement
 from builder_tools.decisions import apply_decision
 from builder_tools.emotions import (
     FER2013_SEVEN,
@@ -78,10 +80,28 @@ def test_votes_may_be_a_table_in_any_column_order():
         majority_eight_labels(table.drop(columns="fear"))
 
 
-@pytest.mark.parametrize("bad", [np.zeros((2, 9)), np.zeros(10), -np.ones((1, 10))])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *(np.zeros((2, 9)), np.zeros(10), -np.ones((1, 10))),
+        np.array([votes(fear=8), votes(fear=6, anger=2)]) / 8,  # shares: 1.0 is no single vote
+        np.where(np.arange(10) == 6, 8, np.nan)[None],
+        pd.DataFrame([votes(fear=8)], columns=list(FERPLUS_VOTE_COLUMNS), dtype="Int64").replace(
+            0, pd.NA
+        ),
+        np.full((1, 10), "many"),
+    ],
+)
 def test_bad_votes_are_refused(bad):
-    with pytest.raises(ValueError, match="Expected votes as"):
-        majority_eight_labels(bad)
+    for function in (majority_eight_labels, nine_class_labels, agreement, vote_distribution):
+        with pytest.raises(ValueError, match="Expected votes as"):
+            function(bad)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.float32, object])
+def test_many_votes_in_a_small_type_are_counted(dtype):
+    many = np.array([votes(fear=100, neutral=20)]).astype(dtype)
+    assert majority_eight_labels(many) == FERPLUS_EIGHT.label("fear")
 
 
 @pytest.mark.skipif(not (DATA / "ferplus.zip").is_file(), reason="FER+ is not at hand")

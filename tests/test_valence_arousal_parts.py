@@ -1,15 +1,18 @@
 """The labeller's parts: manifolds as scikit-learn's; orientation, shifts and anchors by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from toy_study import votes
 
+from builder_tools.datasets.ferplus import is_face, vote_distribution
 from builder_tools.datasets.sampling import stratified_sample
 from builder_tools.emotions import FERPLUS_VOTE_COLUMNS
 from builder_tools.valence_arousal import (
     AnchorLabeller,
     read_labels,
     vote_entropy,
+    vote_shares,
     vote_weighted_anchors,
 )
 from builder_tools.valence_arousal.labeller import class_means
@@ -124,6 +127,26 @@ def test_anchors_and_votes_by_hand():
     assert found[1] == pytest.approx([0, 0])
     with pytest.raises(ValueError, match="Expected labels"):
         AnchorLabeller().fit().transform(None)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *([-1, 4], [9], [4.0], [[6, 3, 0, 0, 0, 0, 0, 0, 0]], [[0.5, 0.5]]),
+        [[1.2, -0.2, 0, 0, 0, 0, 0, 0, 0]],
+        [[np.nan] * 9],
+    ],
+)
+def test_what_are_no_labels_and_no_shares_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"Expected labels 0\.\.\.8.*Received"):
+        AnchorLabeller().fit().transform(None, wrong)
+
+
+def test_votes_may_be_a_table_in_any_order_of_columns():
+    counted = np.array([votes(happiness=6, surprise=3, fear=1), votes(neutral=5, anger=5)])
+    table = pd.DataFrame(counted, columns=list(FERPLUS_VOTE_COLUMNS)).iloc[:, ::-1]
+    for function in (vote_entropy, vote_shares, vote_weighted_anchors, vote_distribution, is_face):
+        assert np.array_equal(function(table), function(counted)), function.__name__
 
 
 def test_entropy_of_votes_by_hand():

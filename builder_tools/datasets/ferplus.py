@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from builder_tools.datasets.labels import LEFT_OUT, nine_class_labels
+from builder_tools.datasets.labels import LEFT_OUT, nine_class_labels, vote_counts
 from builder_tools.datasets.table import IMAGE_COLUMNS, ImageTable
 from builder_tools.emotions import FERPLUS_TO_EMOTION, FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS
 from builder_tools.machine import clone
@@ -105,7 +105,9 @@ def with_original_labels(part: ImageTable) -> pd.DataFrame | None:
     return table if table["emotion"].notna().all() else None
 
 
-def vote_distribution(votes: np.ndarray, *, no_majority_uncertain: float = 0.5) -> np.ndarray:
+def vote_distribution(
+    votes: np.ndarray | pd.DataFrame, *, no_majority_uncertain: float = 0.5
+) -> np.ndarray:
     """Return the soft label of each face: the shares of its votes by emotion.
 
     Single votes are dropped as in the FER+ paper. Votes for "not a face" are left out. If no class
@@ -113,14 +115,19 @@ def vote_distribution(votes: np.ndarray, *, no_majority_uncertain: float = 0.5) 
     to `uncertain`, the nine-class protocol's label for such faces.
 
     Args:
-        votes: `(n, 10)` counts in the order of `FERPLUS_VOTE_COLUMNS`.
+        votes: `(n, 10)` counts in the order of `FERPLUS_VOTE_COLUMNS`, or a table that has those
+            columns.
         no_majority_uncertain: Share in [0, 1].
 
     Returns:
         `(n, 9)` float32 in `NINE_EMOTIONS` order; rows sum to 1. A face without any remaining
         votes is entirely `uncertain`.
+
+    Raises:
+        ValueError: As `vote_counts`.
     """
-    kept = np.where(votes > 1, votes, 0).astype(np.float64)
+    found = vote_counts(votes)
+    kept = np.where(found > 1, found, 0).astype(np.float64)
     counts = np.zeros((len(kept), len(NINE_EMOTIONS)))
     for column, name in enumerate(FERPLUS_VOTE_COLUMNS[:-1]):
         counts[:, NINE_EMOTIONS.label(FERPLUS_TO_EMOTION[name])] = kept[:, column]
@@ -132,9 +139,13 @@ def vote_distribution(votes: np.ndarray, *, no_majority_uncertain: float = 0.5) 
     return ((1 - weight) * shares + weight * uncertain).astype(np.float32)
 
 
-def is_face(votes: np.ndarray) -> np.ndarray:
-    """Return which images people judged to be faces: `(n,)` bool, False if NF has the majority."""
-    kept = np.where(votes > 1, votes, 0)
+def is_face(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
+    """Return which images people judged to be faces: `(n,)` bool, False if NF has the majority.
+
+    Arguments and errors are those of `vote_distribution`.
+    """
+    found = vote_counts(votes)
+    kept = np.where(found > 1, found, 0)
     return kept[:, -1] * 2 <= kept.sum(axis=1)
 
 

@@ -42,6 +42,9 @@ def majority_eight_labels(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
 
     Returns:
         `(n,)` int labels into `FERPLUS_EIGHT`, -1 = left out.
+
+    Raises:
+        ValueError: As `vote_counts`.
     """
     return _labels(_majority_emotions(votes), FERPLUS_EIGHT)
 
@@ -105,17 +108,37 @@ def _majority_emotions(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
     return np.where(won, names[kept.argmax(axis=1)], NO_MAJORITY)
 
 
-def _kept_votes(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
-    """Return the votes with single votes dropped, `(n, 10)`."""
+def vote_counts(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
+    """Return FER+'s votes as counts, `(n, 10)` int64 in the order of `FERPLUS_VOTE_COLUMNS`.
+
+    Args:
+        votes: `(n, 10)` counts in that order, or a table that has those columns, in any.
+
+    Raises:
+        ValueError: If the shape is another, a column is missing, or a count is missing, below 0 or
+            no whole number, as with shares of the votes.
+    """
     if isinstance(votes, pd.DataFrame):
         _check_columns(votes, FERPLUS_VOTE_COLUMNS)
         votes = votes[list(FERPLUS_VOTE_COLUMNS)].to_numpy()
-    counts = np.asarray(votes)
-    if counts.ndim != 2 or counts.shape[1] != len(FERPLUS_VOTE_COLUMNS) or (counts < 0).any():
+    given = np.asarray(votes)
+    try:
+        counts = given.astype(np.float64)
+    except (TypeError, ValueError):  # words, or pandas' NA
+        counts = np.full(given.shape, np.nan)
+    is_right = counts.ndim == 2 and counts.shape[1] == len(FERPLUS_VOTE_COLUMNS)
+    if not is_right or not ((counts >= 0) & (counts % 1 == 0)).all():
         raise ValueError(
             f"Expected votes as (n, {len(FERPLUS_VOTE_COLUMNS)}) counts >= 0 in the order "
-            f"{list(FERPLUS_VOTE_COLUMNS)}. Received: shape {counts.shape}."
+            f"{list(FERPLUS_VOTE_COLUMNS)}, none missing. Received: shape {given.shape}"
+            f"{', with others' if is_right else ''}."
         )
+    return counts.astype(np.int64)
+
+
+def _kept_votes(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
+    """Return the votes with single votes dropped, `(n, 10)`."""
+    counts = vote_counts(votes)
     return np.where(counts == 1, 0, counts)
 
 

@@ -48,6 +48,11 @@ def is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def known_name(value: Any) -> str:
+    """Return a name, or a number in its place, as text; "" if missing (None, NaN, pandas' NA)."""
+    return str(value) if value is not None and str(value == value) == "True" else ""
+
+
 def is_flag(value: Any) -> bool:
     """Return whether a value is a bool."""
     return isinstance(value, bool)

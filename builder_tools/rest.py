@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,13 @@ import numpy as np
 from builder_tools.emotions import NINE_EMOTIONS, own_word
 from builder_tools.fields import (
     check_fields,
+    check_flag,
     is_list_of,
     is_nothing_or,
     is_number,
     is_text,
     is_whole,
+    known_name,
     read_text,
 )
 from builder_tools.media.partial import replacing
@@ -64,15 +66,8 @@ out. Assumed to be independent of the spread they do show."""
 FILE_MARK = '{\n  "emotions": ['
 """Text that the file of a resting face begins with."""
 POPULATION = {
-    "anger": -5.70,
-    "contempt": -6.42,
-    "disgust": -7.29,
-    "fear": -6.79,
-    "happy": -6.75,
-    "neutral": -0.42,
-    "sad": -3.43,
-    "surprise": -7.14,
-    "uncertain": -3.87,
+    **{"anger": -5.70, "contempt": -6.42, "disgust": -7.29, "fear": -6.79, "happy": -6.75},
+    **{"neutral": -0.42, "sad": -3.43, "surprise": -7.14, "uncertain": -3.87},
 }
 """Mean log-probabilities (floor 1e-5) of `fast` for FER+'s neutral faces (valid, 1,180)."""
 
@@ -242,15 +237,15 @@ class RestingFace:
 def rests_by_person(
     probabilities: np.ndarray,
     emotions: Iterable[str],
-    persons: Sequence[str],
-    is_neutral: np.ndarray | None = None,
+    persons: Iterable[Any],
+    is_neutral: Collection[bool] | None = None,
 ) -> list[RestingFace | None]:
     """Return the rest of each image's person, from the *other* neutral images of that person.
 
     Args:
         probabilities: `(n, k)` of the natural decision, in the order of `emotions`.
         emotions: The model's classes.
-        persons: Who is in each of the n images; "" if unknown.
+        persons: Who is in each of the n images; "" or a missing value if unknown.
         is_neutral: `(n,)` bool, which images are known to be neutral; if None, those that look
             clearly neutral are used.
 
@@ -258,15 +253,21 @@ def rests_by_person(
         n resting faces, None where there is no other neutral image.
 
     Raises:
-        ValueError: If `is_neutral` is None and the model has no neutral class.
+        ValueError: If lengths differ, `is_neutral` lacks a value, or without it a neutral class.
     """
     names, rows = tuple(emotions), np.asarray(probabilities, np.float64)
-    calm = looks_neutral(rows, names) if is_neutral is None else np.asarray(is_neutral, bool)
-    hidden = GUESSED_SPREAD if is_neutral is None else 0.0
+    who, told = [known_name(person) for person in persons], is_neutral
+    counts = [len(rows), len(who), len(rows if told is None else told)]
+    if len(set(counts)) > 1:
+        raise ValueError(f"Expected as many images, persons and is_neutral. Received: {counts}.")
+    for one in () if told is None else told:
+        check_flag(is_neutral=one)
+    calm = looks_neutral(rows, names) if told is None else np.asarray(told, bool)
+    hidden = GUESSED_SPREAD if told is None else 0.0
     images: dict[str, list[int]] = {}
-    for number, person in enumerate(persons):
+    for number, person in enumerate(who):
         images.setdefault(person, []).append(number)
-    rests: list[RestingFace | None] = [None] * len(persons)
+    rests: list[RestingFace | None] = [None] * len(who)
     for person, own in images.items():
         neutral = rows[[number for number in own if calm[number]]]
         if person and len(neutral) and len(own) > 1:
@@ -314,7 +315,7 @@ def relative_by_person(
     probabilities: np.ndarray,
     emotions: Iterable[str],
     persons: Iterable[str],
-    is_neutral: np.ndarray | None = None,
+    is_neutral: Collection[bool] | None = None,
 ) -> np.ndarray:
     """Return what each image shows compared with its person's *other* neutral images.
 
@@ -325,8 +326,7 @@ def relative_by_person(
         `(n, k)` float64; rows of people without another neutral image are unchanged.
     """
     found = np.array(probabilities, np.float64)
-    rests = rests_by_person(found, tuple(emotions), list(persons), is_neutral)
-    for number, rest in enumerate(rests):
+    for number, rest in enumerate(rests_by_person(found, emotions, persons, is_neutral)):
         if rest is not None:
             found[number] = rest.relative(found[number : number + 1])[0]
     return found

@@ -2,9 +2,11 @@
 
 import csv
 import json
+import math
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from fakes import FakeDetector, FakeModel, save_image
 from rests import CALM, SAD
@@ -106,6 +108,30 @@ def test_images_that_look_neutral_are_rest_where_nobody_says_so():
     assert [rest and rest.frames for rest in told] == [1, 1, None, 1]
     with pytest.raises(ValueError, match="class neutral"):
         rests_by_person(np.array([[0.5, 0.5]]), ("happy", "sad"), ["ann"])
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, np.float32("nan"), pd.NA, pd.NaT, ""])
+def test_images_of_unknown_people_are_not_of_one_person(missing):
+    rows = np.array([CALM, CALM, SAD, CALM])
+    rests = rests_by_person(rows, NINE_EMOTIONS, pd.Series([0, missing, missing, 0], dtype=object))
+    assert [rest and rest.frames for rest in rests] == [1, None, None, 1]
+    named = rests_by_person(rows, NINE_EMOTIONS, (str(number) for number in (0, 1, 2, 0)))
+    assert rests == named
+
+
+@pytest.mark.parametrize(
+    ("persons", "told", "words"),
+    [
+        (["ann"], None, r"\[2, 1, 2\]"),
+        (["ann", "ann", "ann"], None, r"\[2, 3, 2\]"),
+        (["ann", "ann"], [True], r"\[2, 2, 1\]"),
+        (["ann", "ann"], [True, math.nan], "is_neutral to be True or False. Received: nan"),
+        (["ann", "ann"], [True, pd.NA], "is_neutral to be True or False. Received: <NA>"),
+    ],
+)
+def test_what_is_told_of_other_images_than_those_given_is_refused(persons, told, words):
+    with pytest.raises(ValueError, match=words):
+        relative_by_person(np.array([CALM, SAD]), NINE_EMOTIONS, persons, told)
 
 
 def by_plain_loop(rows, persons, calm, hidden):

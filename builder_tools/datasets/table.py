@@ -13,6 +13,7 @@ import pandas as pd
 from builder_tools.csv_files import any_name_in_tables
 from builder_tools.datasets import SPLITS
 from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, EmotionSet
+from builder_tools.fields import known_name
 from builder_tools.media import read_image, resize_square
 
 IMAGE_COLUMNS = ("name", "path", "index", "label", "emotion", "split")
@@ -34,7 +35,7 @@ def persons_in(table: pd.DataFrame) -> np.ndarray | None:
     if "person" not in table:
         return None
     given = table["person"].astype(object)
-    return given.map(lambda who: "" if pd.isna(who) else str(who)).to_numpy(object)
+    return given.map(known_name).to_numpy(object)
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ class EmotionSet:
         received, names = names, tuple(names)
         texts = all(isinstance(name, str) for name in names)
         distinct = names and texts and len(set(names)) == len(names)
-        if not distinct or isinstance(received, str):
+        if not distinct or isinstance(received, str | set | frozenset):  # sets have no order
             raise ValueError(
                 f"Expected one or more distinct emotion names, as a list. Received: {received!r}."
             )

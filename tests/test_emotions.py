@@ -60,7 +60,9 @@ def test_an_unknown_emotion_is_refused_with_the_known_ones():
         NINE_EMOTIONS.label("joy")
 
 
-@pytest.mark.parametrize("names", [(), ("sad", "sad"), ("sad", 3), "sad"])
+@pytest.mark.parametrize(
+    "names", [(), ("sad", "sad"), ("sad", 3), "sad", {"sad", "happy"}, frozenset({"sad"})]
+)
 def test_a_set_needs_distinct_names(names):
     with pytest.raises(ValueError, match="distinct emotion names"):
         EmotionSet(names)

@@ -274,6 +274,24 @@ def test_calibration_error_worked_by_hand():
     np.testing.assert_allclose(right, [np.nan, np.nan, 0.5, 1.0])
 
 
+@pytest.mark.parametrize(
+    "counts",
+    [
+        pd.Series(["sad", "happy", "sad", "sad", "sad"]).value_counts(),
+        pd.Series([1, 0, 1, 1, 1]).value_counts(),
+        pd.Series(pd.Categorical(["sad", "happy", "sad", "sad", "sad"])).value_counts(),
+        {"sad": 4, "happy": 1},
+    ],
+)
+def test_counts_of_a_table_are_found_by_class(counts):
+    """Those of `value_counts` come in the order of frequency, not of the labels."""
+    assert balanced_decision(counts, PAIR) == balanced_decision(np.array([1, 4]), PAIR)
+    with pytest.raises(ValueError, match=r"no \['sad'\]"):
+        balanced_decision(counts.iloc[1:] if hasattr(counts, "iloc") else {"happy": 1}, PAIR)
+    with pytest.raises(ValueError, match=r"Received: \['joy'\]"):
+        balanced_decision({**counts, "joy": 3}, PAIR)
+
+
 def test_balanced_decision_divides_by_class_shares():
     biases = balanced_decision(np.array([4, 1]), PAIR)
     assert biases == pytest.approx({"happy": 0.0, "sad": math.log(4)})

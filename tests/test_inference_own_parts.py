@@ -52,7 +52,10 @@ def test_a_model_that_gives_no_probabilities_is_named():
         Inference(model, FakeDetector(), show_state_mode="none").run(made_image(1, 200))
 
 
-@pytest.mark.parametrize("emotions", [(), None, ("happy", "happy", "sad"), (0, 1, 2), "sad"])
+@pytest.mark.parametrize(
+    "emotions",
+    [(), None, ("happy", "happy", "sad"), (0, 1, 2), "sad", {"happy", "neutral", "sad"}],
+)
 def test_a_model_s_classes_are_distinct_names(emotions):
     """Of two classes of one name, the second took the place of the first without a word."""
     model = FakeModel()

@@ -137,6 +137,14 @@ def test_faces_are_drawn_on_request_only():
     assert sum(bool(ax.images) for ax in shown.findobj(plt.Axes)) == 1
 
 
+@pytest.mark.parametrize("kind", [np.array, pd.Series, pd.Index, lambda tracks: tracks])
+def test_people_may_come_in_any_list(kind):
+    """An array of tracks, as of `table["track"].unique()`, was nobody."""
+    tracks = kind([1, 2])
+    assert plot_emotions_over_time(_table(3), tracks).get_title() == "all 2 people"
+    assert plot_affect_path(_table(3), tracks).get_title() == "all 2 people"
+
+
 def test_nobody_to_draw():
     with pytest.raises(ValueError, match="Expected a face"):
         plot_video(_table(1).iloc[:0].assign(time_s=[]), [])

@@ -167,7 +167,7 @@ def expected_calibration_error(
 
 
 def balanced_decision(
-    shares: np.ndarray, emotions: EmotionSet, *, strength: float = 1.0
+    shares: np.ndarray | Mapping[Hashable, float], emotions: EmotionSet, *, strength: float = 1.0
 ) -> dict[str, float]:
     """Return the biases of a decision that treats all classes equally.
 
@@ -176,15 +176,18 @@ def balanced_decision(
     shifted so that the most frequent class has 0.
 
     Args:
-        shares: `(k,)` counts or shares of the classes, in training or in the model's predictions.
+        shares: `(k,)` counts or shares of the classes, in training or in the model's predictions;
+            or a table of them by class or label, such as pandas' `value_counts()`, in any order.
         emotions: The classes; each must occur.
         strength: 0 leaves the decision unchanged, 1 divides by the shares; not below 0.
 
     Raises:
-        ValueError: If there is not one finite share for each class, a class never occurs (names
-            it), or the strength is not a number from 0.
+        ValueError: If there is not one finite share for each class, a table has another class, a
+            class never occurs (names it), or the strength is not a number from 0.
     """
     check_range(0, strength=strength)
+    if hasattr(shares, "keys"):
+        shares = _in_label_order(dict(shares.items()), emotions)
     shares = np.asarray(shares, np.float64)
     if shares.shape != (len(emotions),) or not np.isfinite(shares).all():
         raise ValueError(
@@ -195,3 +198,11 @@ def balanced_decision(
         raise ValueError(f"Expected every class to occur. Received: no {absent}.")
     biases = strength * np.log(shares.max() / shares)
     return {name: float(bias) for name, bias in zip(emotions, biases, strict=True)}
+
+
+def _in_label_order(shares: Mapping[Hashable, float], emotions: EmotionSet) -> list[float]:
+    """Return the shares of a table by class or label; 0 for those that are not in it."""
+    keys = list(emotions) if set(shares) & set(emotions) else list(range(len(emotions)))
+    if unknown := [key for key in shares if key not in keys]:
+        raise ValueError(f"Expected shares of {list(emotions)}, or by label. Received: {unknown}.")
+    return [shares.get(key, 0.0) for key in keys]

@@ -204,7 +204,7 @@ def doubtful_below(model: EmotionModel) -> float:
 
 def _check_emotions(model: EmotionModel) -> None:
     emotions: object = model.emotions
-    is_list = isinstance(emotions, Collection) and not is_text(emotions)
+    is_list = isinstance(emotions, Collection) and not isinstance(emotions, str | set | frozenset)
     names = list(emotions) if is_list else []
     if not names or not all(map(is_text, names)) or len(set(names)) < len(names):
         raise ValueError(

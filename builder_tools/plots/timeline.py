@@ -225,7 +225,7 @@ def _mark(ax: Axes, highlights: Sequence[tuple[float, float]]) -> None:
 def _who(track: Tracks, language: str, *, of_others: bool = False) -> str:
     if track is None:
         return said("everybody", language)
-    if isinstance(track, Sequence):
+    if pd.api.types.is_list_like(track):
         return said("others" if of_others else "everybody_of", language, count=len(track))
     return said("person", language, track=track)
 
@@ -359,7 +359,7 @@ def plot_places(
 def _rows(table: pd.DataFrame, track: Tracks) -> pd.DataFrame:
     if track is None:
         return table
-    return table[table["track"].isin(track if isinstance(track, Sequence) else [track])]
+    return table[table["track"].isin(track if pd.api.types.is_list_like(track) else [track])]
 
 
 def _mean_by_time(table: pd.DataFrame, track: Tracks, columns: list[str]) -> pd.DataFrame:

@@ -30,6 +30,10 @@ KEEP = ("last", "best")
 """Which epoch of a run may be kept."""
 
 
+MOST_MASS = 1.01
+"""Greatest sum of a face's targets; that of float16 may be off by 0.005."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One of the tasks a network may be trained for.
@@ -78,9 +82,18 @@ class Task:
         """Check that targets fit this task.
 
         Raises:
-            ValueError: If there are too few or too many columns, or a place is outside [-1, 1].
+            ValueError: If there are too few or too many columns, a place is outside [-1, 1], or the
+                shares of a face are below 0 or have a sum above 1 (less is left to a teacher).
         """
         emotions, places = self.split(targets)
+        if emotions is not None:
+            wrong = (emotions < 0).any(axis=1) | (emotions.sum(axis=1) > MOST_MASS)
+            if wrong.any():
+                raise ValueError(
+                    "Expected shares of the emotions as targets: at least 0, with a sum of 1 for "
+                    f"each face. Received: {int(wrong.sum())} rows that are not, the first "
+                    f"{emotions[wrong.argmax()].tolist()}. Divide counts by their sum."
+                )
         if places is None:
             return
         fits = emotions.shape[1] > 1 if self.emotions else targets.shape[1] == NUM_AFFECT

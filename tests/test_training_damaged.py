@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 pytest.importorskip("keras")
@@ -136,6 +137,10 @@ def test_a_configuration_file_that_is_none_is_named(tmp_path):
         (Samples(TRAIN.images, TRAIN.targets[:, 0]), "a row for each of at least one face"),
         (Samples(TRAIN.images[:0], TRAIN.targets[:0]), "a row for each of at least one face"),
         (Samples(TRAIN.images, TRAIN.targets * np.nan), "finite train targets"),
+        (Samples(TRAIN.images, TRAIN.targets * 3), "sum of 1 for each face.*Divide counts"),
+        (Samples(TRAIN.images, 2 * TRAIN.targets - 1), "at least 0, .*Received: "),
+        (Samples(TRAIN.images, TRAIN.targets.tolist()), "as an array .n, k.*Received: list"),
+        (Samples(TRAIN.images, pd.DataFrame(TRAIN.targets)), "an array .n, k.*: DataFrame"),
         (Samples(TRAIN.images, TRAIN.targets[:, :2]), "as many targets and channels"),
         (Samples(np.stack([TRAIN.images] * 3, -1), TRAIN.targets), "as many targets and channels"),
     ],

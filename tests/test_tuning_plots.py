@@ -141,6 +141,26 @@ def test_samples_are_the_shares_of_the_votes_where_people_voted():
     assert hard.argmax(1).tolist() == [4, 5] and set(hard.ravel()) == {0.0, 1.0}
 
 
+@pytest.mark.parametrize("label", [-1, 9, np.nan])
+def test_images_without_a_class_are_no_training_faces(label):
+    """The label -1, left out, was taken for the last class."""
+    table = image_table([4, 0, 4], emotions=NINE_EMOTIONS)
+    wrong = table.table.assign(label=[4, label, 4])
+    with (
+        np.errstate(invalid="ignore"),
+        pytest.raises(ValueError, match=r"labels 0\.\.\.8 in train.*Received: 1 others"),
+    ):
+        table_samples(ImageTable(wrong, NINE_EMOTIONS, table.images), "train", size_px=12)
+
+
+def test_a_missing_vote_is_refused():
+    """It was a number near -9e18, and the face `uncertain`."""
+    voted = with_votes(image_table([4, 5], split="valid"), votes(happiness=8), votes(neutral=10))
+    rows = voted.table.assign(anger=[np.nan, 0])
+    with pytest.raises(ValueError, match="none missing"):
+        table_samples(ImageTable(rows, voted.emotions, voted.images), "valid", size_px=12)
+
+
 def test_samples_in_files_are_decoded_when_asked_for(tmp_path):
     table = image_table([0, 1], emotions=EmotionSet(("calm", "wild")))
     paths = [tmp_path / name for name in table.table["name"]]

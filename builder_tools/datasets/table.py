@@ -12,6 +12,7 @@ import pandas as pd
 
 from builder_tools.csv_files import any_name_in_tables
 from builder_tools.datasets import SPLITS
+from builder_tools.datasets.labels import vote_counts
 from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, EmotionSet
 from builder_tools.fields import known_name
 from builder_tools.media import read_image, resize_square
@@ -65,9 +66,8 @@ class ImageTable:
 
     @property
     def votes(self) -> np.ndarray | None:
-        """The vote counts, `(n, 10)` int64, or None if nobody voted."""
-        columns = list(FERPLUS_VOTE_COLUMNS)
-        return self.table[columns].to_numpy(np.int64) if set(columns) <= set(self.table) else None
+        """The vote counts, `(n, 10)` int64, or None if nobody voted; see `vote_counts`."""
+        return vote_counts(self.table) if set(FERPLUS_VOTE_COLUMNS) <= set(self.table) else None
 
     @property
     def persons(self) -> np.ndarray | None:

@@ -153,10 +153,11 @@ def _expect_samples(train: Samples, valid: Samples) -> None:
                 f"Expected {name} faces (n, H, W) or (n, H, W, 3) uint8. Received: {faces}, "
                 f"{dtype}."
             )
-        if len(targets) != 2 or targets[0] != faces[0] or not faces[0]:
+        is_array = isinstance(part.targets, np.ndarray)
+        if not is_array or len(targets) != 2 or targets[0] != faces[0] or not faces[0]:
             raise ValueError(
-                f"Expected {name} targets (n, k), a row for each of at least one face. Received: "
-                f"{targets} for {faces[0]} faces."
+                f"Expected {name} targets as an array (n, k), a row for each of at least one face. "
+                f"Received: {type(part.targets).__name__} {targets} for {faces[0]} faces."
             )
         if not np.isfinite(part.targets).all():
             raise ValueError(f"Expected finite {name} targets. Received: NaN or infinity.")

@@ -26,7 +26,7 @@ def table_samples(table: ImageTable, split: str, *, size_px: int, soft: bool = T
         float32 in the order of `table.emotions`.
 
     Raises:
-        ValueError: If the split is unknown or has no images.
+        ValueError: If the split is unknown or has no images, or a label is none of the classes.
     """
     part = table.split(split)
     if not len(part):
@@ -36,7 +36,14 @@ def table_samples(table: ImageTable, split: str, *, size_px: int, soft: bool = T
     images = part.images[indices] if in_memory else part.resized(size_px)
     if soft and part.votes is not None and part.emotions == NINE_EMOTIONS:
         return Samples(images, vote_distribution(part.votes))
-    return Samples(images, np.eye(len(part.emotions), dtype=np.float32)[part.labels])
+    labels, k = part.labels, len(part.emotions)
+    wrong = (labels < 0) | (labels >= k)
+    if wrong.any():
+        raise ValueError(
+            f"Expected labels 0...{k - 1} in {split}. Received: {int(wrong.sum())} others, the first "
+            f"{labels[wrong.argmax()]}. Leave out the images labelled -1 first."
+        )
+    return Samples(images, np.eye(k, dtype=np.float32)[labels])
 
 
 def thinned(table: ImageTable, split: str, count: int, *, seed: int = 0) -> ImageTable:

@@ -248,6 +248,17 @@ def test_a_zip_gives_a_valid_csv(make_page, tmp_path, photo):
     assert {path.name for path in folder.iterdir()} == {"submission.csv", "submission.log.csv"}
 
 
+def test_an_image_of_a_zip_that_is_too_large_costs_its_own_row_only(make_page, tmp_path, photo):
+    page = make_page(max_photo_mb=0.2)
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+        archive.write(photo, "a.jpg")
+        archive.writestr("large.jpg", np.random.default_rng(0).bytes(300_000))
+    *_, html = batch_steps(page, tmp_path / "faces.zip")
+    assert "one face 1, unreadable 1" in html
+    (folder,) = results(page)
+    assert "0.3 MB are too many" in (folder / "submission.log.csv").read_text()
+
+
 def test_photos_of_one_name_all_get_a_row(make_client, photo, tmp_path):
     other = write_image(tmp_path / "other.jpg", np.zeros((64, 64, 3), np.uint8))
     client, _ = make_client()

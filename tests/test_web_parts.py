@@ -46,7 +46,7 @@ def test_every_refusal_has_its_text():
 
 
 def test_words_put_facts_in_and_keep_unknown_emotions():
-    assert "3 MB" in ENGLISH.refusal(Refused("too_big", size_mb=3, limit_mb=2))
+    assert "the 2 MB" in ENGLISH.refusal(Refused("too_big", size_mb=3, limit_mb=2))
     assert (RUSSIAN.emotion("happy"), RUSSIAN.emotion("Ahegao")) == ("радость", "Ahegao")
     assert (RUSSIAN.emotion("Angry"), ENGLISH.emotion("Angry")) == ("гнев", "Angry")
     with pytest.raises(ValueError, match="language='xx'"):

@@ -17,6 +17,7 @@ from builder_tools.web.limits import (
     Limits,
     Refused,
     check_photo,
+    check_size,
     clean_name,
     free_name,
     numbered_name,
@@ -138,6 +139,7 @@ def _gather(
 def _why_not(path: Path, limits: Limits) -> str:
     """Return why an image is not decoded, or "" if it is."""
     try:
+        check_size(path.stat().st_size, limits.photo_bytes)
         check_photo(path.read_bytes(), limits)
     except Refused as error:
         if error.code == "too_many_pixels":

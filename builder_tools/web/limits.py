@@ -343,7 +343,7 @@ def _unpack(
             renamed[called] = name
         paths[name] = folder / numbered_name(len(paths), name)
         with archive.open(entry) as packed, paths[name].open("xb") as out:
-            left -= _copy(packed, out, min(left, limits.photo_bytes), limits)
+            left -= _copy(packed, out, left, limits)
     return Unpacked(paths, renamed, len(entries) - len(images))
 
 

@@ -69,7 +69,7 @@ function whyNot(kind, files) {
     return said("refused.too_many_files", { count: files.length, limit: facts.images });
   if (!size) return said("refused.empty");
   if (size <= most) return "";
-  return said("refused.too_big", { size_mb: (size / MEGABYTE).toFixed(1), limit_mb: most / MEGABYTE });
+  return said("refused.too_big", { limit_mb: most / MEGABYTE });
 }
 
 // Several files are one body: a line with their names and sizes, and then their bytes.

@@ -65,10 +65,9 @@ GUESSED_SPREAD = 1.0
 out. Assumed to be independent of the spread they do show."""
 FILE_MARK = '{\n  "emotions": ['
 """Text that the file of a resting face begins with."""
-POPULATION = {
-    **{"anger": -5.70, "contempt": -6.42, "disgust": -7.29, "fear": -6.79, "happy": -6.75},
-    **{"neutral": -0.42, "sad": -3.43, "surprise": -7.14, "uncertain": -3.87},
-}
+POPULATION = dict(
+    zip(NINE_EMOTIONS, (-5.70, -6.42, -7.29, -6.79, -6.75, -0.42, -3.43, -7.14, -3.87), strict=True)
+)
 """Mean log-probabilities (floor 1e-5) of `fast` for FER+'s neutral faces (valid, 1,180)."""
 
 

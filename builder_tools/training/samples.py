@@ -40,8 +40,8 @@ def table_samples(table: ImageTable, split: str, *, size_px: int, soft: bool = T
     wrong = (labels < 0) | (labels >= k)
     if wrong.any():
         raise ValueError(
-            f"Expected labels 0...{k - 1} in {split}. Received: {int(wrong.sum())} others, the first "
-            f"{labels[wrong.argmax()]}. Leave out the images labelled -1 first."
+            f"Expected labels 0...{k - 1} in {split}. Received: {int(wrong.sum())} others, the "
+            f"first {labels[wrong.argmax()]}. Leave out the images labelled -1 first."
         )
     return Samples(images, np.eye(k, dtype=np.float32)[labels])
 

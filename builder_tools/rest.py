@@ -34,6 +34,7 @@ from builder_tools.emotions import NINE_EMOTIONS, own_word
 from builder_tools.fields import (
     check_fields,
     check_flag,
+    check_range,
     is_list_of,
     is_nothing_or,
     is_number,
@@ -166,8 +167,7 @@ class RestingFace:
             ValueError: If a row is not a distribution, or the share is out of range.
         """
         rows = checked_probabilities(probabilities, self.emotions)
-        if share is not None and not (is_number(share) and 0 <= share <= 1):
-            raise ValueError(f"Expected share in [0, 1], or None. Received: share={share!r}.")
+        check_range(0, 1, share=SHARE if share is None else share)
         strength = (SHARE if share is None else share) * self.trust
         if strength == 0:
             return rows.copy()

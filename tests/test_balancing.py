@@ -259,8 +259,8 @@ def test_one_image_can_be_augmented_but_not_interpolated():
     [
         ({"smote_value": 0}, "smote_value=0"),
         ({"smote_value": 2.5}, "smote_value=2.5"),
-        ({"modify_coef": 1.1}, "modify_coef=1.1"),
-        ({"train_part": -0.1}, "train_part=-0.1"),
+        ({"modify_coef": 1.1}, r"modify_coef in \[0, 1\]\. Received: 1\.1"),
+        ({"train_part": -0.1}, r"train_part in \[0, 1\]\. Received: -0\.1"),
         ({"train_part": 1.0}, "Expected at least 2 images of class 0"),
         ({"train_part": 1.0, "modify_coef": 0}, "Expected at least 1 image of class 0"),
         ({"k_neighbors": 0}, "k_neighbors >= 1"),
@@ -371,7 +371,7 @@ def test_the_sampler_augments_images_in_a_pipeline():
     images, labels = faces((6, 20), side=4, channels=3)
     rows = images.reshape(len(images), -1)
     sampler = FaceSampler(
-        image_shape=(4, 4, 3), modify_coef=0.5, gen_model=Darker(), random_state=0
+        image_shape=(4, 4, 3), modify_coef=np.float32(0.5), gen_model=Darker(), random_state=0
     )
     found, own = sampler.fit_resample(rows, labels)
     assert found.shape == (40, 48) and np.bincount(own).tolist() == [20, 20]

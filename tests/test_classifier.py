@@ -195,7 +195,7 @@ def test_resizing_averages_when_shrinking():
 
 def test_threads_give_the_same_answers(folder, classifier):
     batch = faces(9)
-    found = EmotionClassifier(folder, threads=2).predict(batch)
+    found = EmotionClassifier(folder, threads=np.int64(2)).predict(batch)
     np.testing.assert_allclose(found, classifier.predict(batch), atol=1e-6)
     with pytest.raises(ValueError, match="threads >= 1"):
         EmotionClassifier(folder, threads=0)
@@ -352,8 +352,8 @@ def test_devices_are_named():
     [
         (5, {}, TypeError, "name of a model or a folder. Received: int"),
         (EmotionClassifier, {}, TypeError, "Received: type"),
-        ("fast", {"threads": "2"}, ValueError, "a whole number. Received: threads='2'"),
-        ("fast", {"threads": 1.5}, ValueError, "a whole number. Received: threads=1.5"),
+        ("fast", {"threads": "2"}, ValueError, "a whole number. Received: '2'"),
+        ("fast", {"threads": 1.5}, ValueError, "a whole number. Received: 1.5"),
         ("fast", {"flip_average": "yes"}, ValueError, "True, False or None. Received: 'yes'"),
     ],
 )

@@ -80,7 +80,7 @@ def test_share_says_how_much_and_trust_weakens_it():
     rest, rows = two([0.3, 0.7]), np.array([[0.3, 0.7]])
     assert np.array_equal(rest.relative(rows, share=0), rows)
     assert rest.relative(rows) == pytest.approx(rest.relative(rows, share=SHARE))
-    assert rest.relative(rows, share=0.5) == pytest.approx(
+    assert rest.relative(rows, share=np.float32(0.5)) == pytest.approx(
         sure(0.3, 0.7).relative(rows, share=0.5 * rest.trust)
     )
     assert rest.relative(np.zeros((0, 2))).shape == (0, 2)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from builder_tools.fields import check_seed, is_number_in
+from builder_tools.fields import check_range, check_seed
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,7 @@ class Shares:
     modify_coef: float
 
     def __post_init__(self) -> None:
-        for name in ("train_part", "modify_coef"):
-            value = getattr(self, name)
-            if not is_number_in(0, 1)(value):
-                raise ValueError(f"Expected {name} in [0, 1]. Received: {name}={value!r}.")
+        check_range(0, 1, train_part=self.train_part, modify_coef=self.modify_coef)
 
 
 def plan_classes(

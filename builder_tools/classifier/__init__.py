@@ -28,7 +28,7 @@ from builder_tools.classifier.runtimes import (
 )
 from builder_tools.decisions import DECISIONS, apply_decision, read_outputs
 from builder_tools.emotions import EmotionSet
-from builder_tools.fields import is_flag, is_nothing_or, is_whole_in
+from builder_tools.fields import check_whole, is_flag, is_nothing_or
 from builder_tools.media import resize_faces
 from builder_tools.rest import RestingFace
 from builder_tools.results import Readings
@@ -93,10 +93,7 @@ class EmotionClassifier:
         decision: str = "natural",
         device: str = "cpu",
     ) -> None:
-        if not is_whole_in(1)(threads):
-            raise ValueError(
-                f"Expected threads >= 1, a whole number. Received: threads={threads!r}."
-            )
+        check_whole(1, threads=threads)
         if not is_nothing_or(is_flag)(flip_average):
             raise ValueError(
                 f"Expected flip_average as True, False or None. Received: {flip_average!r}."
@@ -107,7 +104,7 @@ class EmotionClassifier:
         self.flip_average = self.card.flip_average if flip_average is None else flip_average
         self.decision = decision
         self._biases = _biases(self.card, decision)
-        self._runtime = load_runtime(folder, self.card, threads, device)
+        self._runtime = load_runtime(folder, self.card, int(threads), device)
 
     def __reduce__(self) -> Never:
         raise TypeError(

@@ -130,7 +130,7 @@ def add_time_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="SECONDS",
         help="a track found in fewer seconds of frames does not count as a person in the summary "
-        f"of --timeline (default: {LEAST_S})",
+        f"of --timeline; half of a film is always enough (default: {LEAST_S})",
     )
     own = ", ".join(f"{name} {score:g}" for name, score in LEAST_SCORES.items())
     parser.add_argument(

@@ -3,7 +3,7 @@
 Samples come from many sources: with `,`, `;`, tabs or `|` between cells, from Excel, with or
 without the images' suffixes, with folders before the names, with `\\` in paths, and with capital
 letters where the files have lower-case ones. An id keeps its spelling in the submission, as Kaggle
-compares it with its own.
+compares it with its own, but not the folders above the one that holds the images.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from builder_tools.fields import check_fields, check_keys, is_number, is_text, is_whole, read_toml
 from builder_tools.media.addresses import without_file_scheme
+from builder_tools.timeline.archived import is_archive
 
 LEAST_GROUP = 5
 DEFAULT_CAMERA_S = 60.0
@@ -126,7 +127,7 @@ def read_config(path: str | Path) -> ExhibitConfig:
 
     Raises:
         FileNotFoundError: If the file, or a source it names, does not exist.
-        ValueError: If it is not TOML, or a key is unknown or missing; says which.
+        ValueError: If it is not TOML, or a key is unknown, missing or without effect; says which.
     """
     path = Path(path)
     content, rows = read_toml(path, "exhibit")
@@ -141,7 +142,17 @@ def read_config(path: str | Path) -> ExhibitConfig:
                 source = str(path.parent / source)
                 if not Path(source).exists():
                     raise FileNotFoundError(f"Exhibit {row['name']!r}: nothing at {source!r}.")
-        exhibits.append(Exhibit(**{**row, "source": source}))
+        exhibit = Exhibit(**{**row, "source": source})
+        for key, kind, has_effect in (
+            ("files", "an archive", not exhibit.is_camera and is_archive(source)),
+            ("seconds", "a camera", exhibit.is_camera),
+        ):
+            if key in row and not has_effect:
+                raise ValueError(
+                    f"Expected {kind} with {key!r}, which has no effect on other sources. "
+                    f"Received for the exhibit {exhibit.name!r}: {source}."
+                )
+        exhibits.append(exhibit)
     check_keys(str(path), content, set(ExhibitConfig.__dataclass_fields__) - {"exhibits"})
     return ExhibitConfig(tuple(exhibits), **content)
 

@@ -19,7 +19,7 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 
 
 def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.ndarray:
-    """Read every image in some folders and zips, whatever its name and label.
+    """Read every image in some folders and zips, found by its suffix, whatever its label.
 
     Args:
         places: Folders (including all subfolders) or zips.

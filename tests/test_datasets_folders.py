@@ -165,6 +165,26 @@ class TestReading:
         with pytest.raises(ValueError, match=r"7\.png"):
             table.image(6)
 
+    @pytest.mark.parametrize("loop", ["sad/up", "train/sad/up", "sad/person 1/up"])
+    def test_links_that_lead_back_up_are_not_followed(self, tmp_path, loop):
+        """All images were read 40 times over, as of the class of the folder with the link."""
+        with_link, *_ = Path(loop).parents
+        other = with_link.as_posix().replace("sad", "fear")
+        root = write_folders(tmp_path, {with_link.as_posix(): 3, other: 2})
+        (root / loop).symlink_to(root, target_is_directory=True)
+        assert list_class_folders(root).table["emotion"].value_counts().to_dict() == {
+            "sad": 3,
+            "fear": 2,
+        }
+
+    def test_links_to_other_folders_are_followed(self, tmp_path):
+        root = write_folders(tmp_path / "set", {"train/sad": 3, "train/fear": 2})
+        write_folders(tmp_path / "elsewhere", {"sad": 1})
+        (root / "test").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+        (root / "val").symlink_to("test", target_is_directory=True)
+        splits = list_class_folders(root).table["split"].value_counts().to_dict()
+        assert splits == {"train": 5, "valid": 1, "test": 1}
+
 
 WRONG_FOLDERS = {
     "no class folders": ({}, r"class folders \(root/<emotion>.*There are none"),

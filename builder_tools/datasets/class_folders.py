@@ -250,18 +250,28 @@ def write_class_folders(
     return Path(root)
 
 
-def _leaves(folder: Path, root: Path) -> Iterator[tuple[tuple[str, ...], list[Path]]]:
-    """Yield each folder with images, or without subfolders, as the parts of its path."""
+def _leaves(
+    folder: Path, root: Path, above: tuple[Path, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], list[Path]]]:
+    """Yield each folder with images, or without subfolders, as the parts of its path.
+
+    A link that leads back to a folder `above` is left out: its images are those of that folder.
+    """
+    above = (*above, folder.resolve())
     below = sorted(
         (path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."),
         key=lambda path: path.name,
     )
-    below = [path for path in below if path.name.casefold() not in _NOT_DATA]
+    below = [
+        path
+        for path in below
+        if path.name.casefold() not in _NOT_DATA and path.resolve() not in above
+    ]
     paths = list_images(folder)
     if paths or not below:
         yield folder.relative_to(root).parts, paths
     for path in below:
-        yield from _leaves(path, root)
+        yield from _leaves(path, root, above)
 
 
 def split_word(word: str) -> str:

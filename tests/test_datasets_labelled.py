@@ -1,12 +1,14 @@
 """Any labelled folder: tables with columns of any name, FER2013's csv, zips of all these."""
 
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 from made_folders import counts_of, write_folders
 
+from builder_tools.cli import main
 from builder_tools.datasets import DATASETS
 from builder_tools.datasets.labelled import list_labelled, load_labelled
 from builder_tools.emotions import NINE_EMOTIONS
@@ -149,6 +151,8 @@ def test_zips_of_folders_and_of_tables(tmp_path, top):
         ("images/3.png,", "../3.png,", ValueError, r"below the table's folder.*row 4"),
         ("images/3.png,happy", "images/3.png,", ValueError, r"a label in.*row 4"),
         ("images/3.png,happy", "images/3.png,3", ValueError, r"numbers \['3'\].*--classes 3="),
+        ("images/3.png,happy", "images/3.png,3.0", ValueError, r"numbers \['3.0'\].*classes 3.0="),
+        ("images/3.png,happy", "images/3.png,-1", ValueError, r"numbers \['-1'\].*--classes=-1="),
         ("file,", "what,", ValueError, r"--columns path=NAME emotion=NAME"),
     ],
 )
@@ -170,6 +174,30 @@ def test_two_rows_are_not_one_file(tmp_path, other):
     message = rf"each of its own.*labels\.csv.*row 2: 'train/1\.png'; row 3: '{other}'\.$"
     with pytest.raises(ValueError, match=message):
         list_labelled(root)
+
+
+@pytest.mark.parametrize("deeper", ["", "faces/"])
+def test_a_missing_image_is_not_one_of_another_folder(tmp_path, deeper):
+    """The row of `train/3.png`, which was gone, was that of `test/3.png`, which nobody labelled."""
+    write_folders(tmp_path, {f"train/{deeper}": 2, f"test/{deeper}": 3})
+    table, rows = tmp_path / "labels.csv", ["file,emotion"]
+    rows += [f"old/train/faces/{number}.png,happy" for number in (1, 2)]
+    table.write_text("\n".join(rows))
+    found = [Path(path).relative_to(tmp_path) for path in list_labelled(table).table["path"]]
+    assert found == [Path("train", deeper, f"{number}.png") for number in (1, 2)]
+    table.write_text("\n".join([*rows, "old/train/faces/3.png,sad"]))
+    with pytest.raises(FileNotFoundError, match=r"row 4: 'old/train/faces/3\.png'"):
+        list_labelled(table)
+
+
+@pytest.mark.parametrize("named", ["\u0439/\u0451.png", "\u0451.png", "x/\u0451.png"])
+def test_letters_may_be_composed_otherwise_than_in_the_table(tmp_path, named):
+    """As macOS composes names, and zips made there keep them."""
+    apart = unicodedata.normalize("NFD", "\u0439/\u0451.png")
+    write_folders(tmp_path, {Path(apart).parent.name: 1, "other": 2})
+    (tmp_path / apart).with_name("1.png").rename(tmp_path / apart)
+    (tmp_path / "labels.csv").write_text(f"file,emotion\n{named},happy\nother/1.png,sad\n")
+    assert Path(list_labelled(tmp_path).table["path"].iloc[0]) == tmp_path / apart
 
 
 def test_two_tables_are_not_guessed_between(tmp_path):
@@ -198,6 +226,16 @@ def test_a_table_without_rows_is_refused(tmp_path):
     (tmp_path / "labels.csv").write_text("path,emotion\n")
     with pytest.raises(ValueError, match=r"a row for each image in .*labels\.csv"):
         list_labelled(tmp_path / "labels.csv")
+
+
+def test_options_may_be_given_again(tmp_path, capsys):
+    """The last counted, without a word; and `-1=` needs its own `--classes=`."""
+    root = flat_folder(tmp_path / "set", "who,mood,label", "{path},{word},1")
+    table = root / "labels.csv"
+    table.write_text(table.read_text().replace("images/3.png,happy,1", "images/3.png,happy,-1"))
+    read = ["data", "verify", "folders", "--source", str(table), "--columns", "path=who"]
+    assert main([*read, "--columns", "emotion=label", "--classes", "1=sad", "--classes=-1="]) == 0
+    assert "folders: 11 images" in capsys.readouterr().out
 
 
 def test_classes_that_are_not_there_are_named(tmp_path, caplog):

@@ -7,6 +7,8 @@ FER2013 (`emotion,pixels,Usage`, emotions 0...6) is also supported.
 from __future__ import annotations
 
 import logging
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -37,6 +39,7 @@ PIXELS = "pixels"
 TABLE_SUFFIXES = (".csv", ".tsv")
 NO_TABLES = frozenset({"manifest.csv", "sample_submission.csv", "submission.csv"})
 _SHOWN = 5
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d*)?")
 
 logger = logging.getLogger(__name__)
 
@@ -86,11 +89,12 @@ def list_label_table(
     if PIXELS in places:
         numbers = {str(number): name for number, name in enumerate(FER2013_TO_EMOTION)}
         words = words.map(lambda word: numbers.get(word, word))
-    numeric = sorted({w for w in words if w.isdigit() and as_written(w, classes) == w})
+    numeric = sorted({w for w in words if _NUMBER.fullmatch(w) and as_written(w, classes) == w})
     if numeric:
+        sign = "=" if numeric[0].startswith("-") else " "  # or it would be taken for an option
         raise ValueError(
             f"Expected words in the column {places['emotion']!r} of {file}. Received the numbers "
-            f"{numeric}: say what they mean, --classes {numeric[0]}=anger ..."
+            f"{numeric}: say what they mean, --classes{sign}{numeric[0]}=anger ..."
         )
     _refuse_rows(file, words == "", "a label", rows[places["emotion"]])
     named = [class_of(word, None, classes) for word in words]
@@ -241,7 +245,7 @@ def _names_of(file: Path, texts: pd.Series) -> list[str]:
 
 
 def _images_of(file: Path, texts: pd.Series) -> tuple[list[str], list[Path]]:
-    """Find each image at its path from the table's folder, else by its name, if only one has it."""
+    """Find each image at its path from the table's folder, else by its name (`_places_of`)."""
     folder, names = file.parent, _names_of(file, texts)
     outside = [PurePosixPath(n).is_absolute() or ".." in PurePosixPath(n).parts for n in names]
     _refuse_rows(file, pd.Series(outside), "a path below the table's folder", texts)
@@ -254,18 +258,36 @@ def _images_of(file: Path, texts: pd.Series) -> tuple[list[str], list[Path]]:
 
 
 def _places_of(folder: Path, names: Sequence[str]) -> list[Path]:
-    """Return the path from a folder of each image; one that is not there is found by its name."""
+    """Return the path from a folder of each image.
+
+    One that is not there is found by its name, if only one is called so below the folder that it
+    names, as far as there is such a folder: `train/1.png` is not `test/1.png`.
+    """
     paths = [folder / name for name in names]
     absent = [row for row, path in enumerate(paths) if not path.is_file()]
-    if absent:
-        places: dict[str, list[Path]] = {}
-        for path in find_images(folder).paths:
-            places.setdefault(path.name, []).append(path)
-        for row in absent:
-            same = places.get(paths[row].name, [])
-            if len(same) == 1:
-                paths[row] = same[0]
+    same_name: dict[str, list[tuple[tuple[str, ...], Path]]] = {}
+    for path in find_images(folder).paths if absent else ():
+        parts = _parts(path.relative_to(folder).as_posix())
+        same_name.setdefault(parts[-1], []).append((parts, path))
+    folders = {
+        own[:end] for each in same_name.values() for own, _ in each for end in range(len(own))
+    }
+    for row in absent:
+        *above, name = _parts(names[row])
+        ends = [(start, end) for start in range(len(above)) for end in range(len(above), start, -1)]
+        parts = (tuple(above[start:end]) for start, end in ends)
+        known = (p for p in parts if p in folders or folder.joinpath(*p).is_dir())
+        below = next(known, ())
+        found = [one for one in same_name.get(name, []) if one[0][: len(below)] == below]
+        found = [one for one in found if one[0] == (*above, name)] or found
+        if len(found) == 1:
+            paths[row] = found[0][1]
     return paths
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """Return the parts of a path, however its letters are composed: macOS does it differently."""
+    return PurePosixPath(unicodedata.normalize("NFC", name)).parts
 
 
 def _refuse_shared(file: Path, paths: Sequence[Path], texts: pd.Series) -> None:

@@ -1,6 +1,7 @@
 """What the command line offers is what the registries hold."""
 
 import argparse
+from pathlib import Path
 
 import pytest
 
@@ -86,3 +87,24 @@ def test_registries_are_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "meant"),
+    [
+        ("evaluate --source a b --source c", "source", [Path("a"), Path("b"), Path("c")]),
+        ("evaluate --classes a=b --classes=-1= --columns path=x", "classes", ["a=b", "-1="]),
+        ("evaluate --va-labels a --va-labels b", "va_labels", [Path("a"), Path("b")]),
+        ("train --source a --source b", "source", Path("b")),
+        ("train --teachers a --teachers b", "teachers", ["a", "b"]),
+        ("train --unlabelled a --unlabelled b", "unlabelled", [Path("a"), Path("b")]),
+        ("ensemble a b --out c --member-shares 1 --member-shares 2", "member_shares", [1, 2]),
+        ("export run --out x --emotions sad --emotions happy", "emotions", ["sad", "happy"]),
+        ("tune --unfreeze 1 --unfreeze 2", "unfreeze", ["1", "2"]),
+        ("benchmark --models a --models b", "models", ["a", "b"]),
+    ],
+)
+def test_options_of_several_words_may_be_given_again(words, option, meant):
+    """Only the last counted, without a word: `--source a --source b` judged b alone."""
+    assert getattr(build_parser().parse_args(words.split()), option) == meant
+    assert getattr(build_parser().parse_args(words.split()), option) == meant

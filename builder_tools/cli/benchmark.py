@@ -18,7 +18,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "images", nargs="*", metavar="IMAGE", help="your own images; without any, models alone"
     )
-    parser.add_argument("--models", nargs="+", help="names or folders (default: all installed)")
+    parser.add_argument(
+        "--models", nargs="+", action="extend", help="names or folders (default: all installed)"
+    )
     parser.add_argument(
         "--detectors",
         nargs="+",

@@ -24,6 +24,7 @@ def add_data_options(parser: argparse.ArgumentParser, *, sources: str | None = N
         "--source",
         type=Path,
         nargs=sources,
+        action="extend" if sources == "+" else "store",
         help="zip, folder or table of the data (see data/README.md)",
     )
     add_reading_options(parser)
@@ -34,6 +35,7 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--classes",
         nargs="+",
+        action="extend",
         default=[],
         metavar="NAME=CLASS",
         help="what class names in --data folders mean, where synonyms, case and language do not "
@@ -42,6 +44,7 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--columns",
         nargs="+",
+        action="extend",
         default=[],
         metavar="WHAT=NAME",
         help="names of the columns path, emotion, split and person in a table of labels",

@@ -50,13 +50,9 @@ def log_run(card, note: str, runs: Path, reports: Path | None = None) -> None:
 def add_va_labels_option(parser) -> None:
     """Add --va-labels."""
     parser.add_argument(
-        "--va-labels",
-        nargs="+",
-        default=[],
-        type=Path,
-        metavar="CSV",
+        "--va-labels", nargs="+", action="extend", default=[], type=Path, metavar="CSV",
         help="written by label-va; together they label train and valid (and test, to be evaluated)",
-    )
+    )  # fmt: skip
 
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
@@ -267,7 +263,9 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", nargs="+", default=["onnx"], choices=[suffix[1:] for suffix in WRITERS]
     )
-    parser.add_argument("--emotions", nargs="+", help="class order (default: the run's, or data's)")
+    parser.add_argument(
+        "--emotions", nargs="+", action="extend", help="class order (default: the run's, or data's)"
+    )
     parser.add_argument(
         "--int8", action="store_true", help="use 8-bit integers where they cost little on valid"
     )
@@ -324,12 +322,9 @@ def _ensemble_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="+", help="names or folders of two or more models")
     parser.add_argument("--out", type=Path, required=True, help="new model folder to write")
     parser.add_argument(
-        "--member-shares",
-        nargs="+",
-        type=float,
-        metavar="NUMBER",
+        "--member-shares", nargs="+", action="extend", type=float, metavar="NUMBER",
         help="weight of each model in the mean (default: equal)",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--size",
         type=side,

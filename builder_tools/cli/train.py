@@ -194,6 +194,7 @@ def _add_target_options(group) -> None:
     group.add_argument(
         "--teachers",
         nargs="+",
+        action="extend",
         default=[],
         metavar="MODEL[=WEIGHT]",
         help="distil these: models by name or folder, face_expression (fetched, verified), or "
@@ -207,6 +208,7 @@ def _add_target_options(group) -> None:
     group.add_argument(
         "--unlabelled",
         nargs="+",
+        action="extend",
         default=[],
         type=Path,
         metavar="FOLDER|ZIP",

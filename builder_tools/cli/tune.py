@@ -45,10 +45,13 @@ def _options(parser: argparse.ArgumentParser) -> None:
         ("augmentations", AUGMENTATIONS, "off light full"),
     ):
         known = f"any of {', '.join(names)} (default: {usual})"
-        space.add_argument(f"--{name}", nargs="+", choices=list(names), metavar="NAME", help=known)
+        space.add_argument(
+            f"--{name}", nargs="+", action="extend", choices=list(names), metavar="NAME", help=known
+        )
     space.add_argument(
         "--unfreeze",
         nargs="+",
+        action="extend",
         metavar="N",
         help="with --weights: how many of the backbone's last layers learn in the second phase: "
         "numbers, or all (default: half, once and twice the network's own number)",

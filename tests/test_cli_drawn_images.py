@@ -72,6 +72,13 @@ def test_an_image_that_was_replaced_is_drawn_again(photos, interrupted, capsys):
     assert "0_2.png" not in names(interrupted)
 
 
+def test_an_image_that_was_replaced_has_no_others_drawn_again(photos, interrupted, capsys):
+    save_image(photos / "0.png", 0, 90)
+    assert main(words(photos)) == 0
+    assert names(interrupted) == ["0.png", "0_2.png", *(f"{number}.png" for number in range(1, 5))]
+    assert "5 images drawn" in capsys.readouterr().err
+
+
 def test_an_image_replaced_after_its_faces_were_found_is_not_drawn(photos, monkeypatch, capsys):
     """They may be elsewhere in the new one, and would be seen with --blur-faces."""
 

@@ -131,13 +131,13 @@ def draw_batch(
         if row.status != "unreadable"
     }
 
-    def holds(place: int, value: dict[str, Any]) -> bool:
+    def holds(value: Mapping[str, Any]) -> bool:
         name = value["drawn"]
         return value["of"] in drawable and name is not None and (options.out / name).is_file()
 
     options.out.mkdir(parents=True, exist_ok=True)
     with Journal(options.out / UNFINISHED, _run_of(job, options), of=OF) as journal:
-        done = {value["of"]: value["drawn"] for value in journal.begin(_item, holds=holds)}
+        done = {value["of"]: value["drawn"] for value in filter(holds, journal.begin(_item))}
         for name in done.values():
             drawn.take(options.out / name)
         left = [one for one in drawable.items() if one[0] not in done]

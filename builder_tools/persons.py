@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -109,21 +110,22 @@ def _persons_in_table(images: Sequence[str], path: Path) -> tuple[list[str], lis
         )
     entries: dict[str, dict[str, str]] = {}
     for number, row in sheet.rows.items():
-        row = [cell.strip() for cell in row]
-        if len(row) != len(header):
-            raise ValueError(
-                f"Expected {len(header)} cells in {path}, line {number}. Received: {len(row)}."
-            )
-        entry = {"emotion": "", **dict(zip(header, row, strict=True))}
-        image = PurePosixPath(entry[names].replace("\\", "/")).as_posix()
+        entry = {names: "", "person": "", "emotion": ""}  # empty cells at the end may be missing
+        entry |= zip(header, map(str.strip, row), strict=False)
+        image = _key(entry[names].replace("\\", "/"))
         if any(entries.get(image, entry)[what] != entry[what] for what in ("person", "emotion")):
             raise ValueError(
                 f"Expected one row for each image in {path}. Received in line {number}: "
                 f"{entry[names]!r} again, with another person or emotion."
             )
         entries[image] = entry
-    found = [entries.get(PurePosixPath(image).as_posix(), {}) for image in images]
+    found = [entries.get(_key(image), {}) for image in images]
     persons = [entry.get("person", "") for entry in found]
     if "emotion" not in header:
         return persons, None
     return persons, [own_word(entry.get("emotion", "")) == "neutral" for entry in found]
+
+
+def _key(image: str) -> str:
+    """Return a name by which an image is found, however its letters are composed."""
+    return PurePosixPath(unicodedata.normalize("NFC", image)).as_posix()

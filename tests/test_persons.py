@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import time
+import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,8 @@ def test_persons_by_table(tmp_path, head, emotions):
     [
         ("file,age\na.png,3\n", "columns person and one of"),
         ("", "columns person and one of"),
-        ("file,person\na.png\n", "2 cells in .*who.csv, line 2"),
+        ("file,person\nann/1.png\n", "Received: none for any of 3 images"),
+        ("file,person\nann/1.png,ann,x\n", "at most 2 cells.* line 2 of .*who.csv"),
         (f"file,person\na.png,{'a' * 200_000}\n", "Line 2 is none: field larger"),
         ("file,person\nz.png,ann\n", "Received: none for any of 3 images"),
     ],
@@ -71,6 +73,23 @@ def test_tables_as_spreadsheets_write_them(tmp_path, encoding):
     text = "Image_Path;Person\r\nann\\1.png;Ann\r\nann/1.png;Ann\r\n;\r\n\r\n"
     (tmp_path / "who.csv").write_bytes(text.encode(encoding))
     assert persons_of(["ann/1.png", "b.png"], str(tmp_path / "who.csv")).names == ("Ann", "")
+
+
+def test_empty_cells_at_the_end_of_a_row_may_be_missing(tmp_path):
+    """As spreadsheets leave them out; such tables of labels were read, too."""
+    (tmp_path / "who.csv").write_text("file,person,emotion\na.png,Ann\nb.png,Ann,neutral\nc.png\n")
+    found = persons_of(["a.png", "b.png", "c.png"], str(tmp_path / "who.csv"))
+    assert (found.names, found.is_neutral) == (("Ann", "Ann", ""), (False, True, False))
+
+
+@pytest.mark.parametrize(("in_table", "in_folder"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_letters_may_be_composed_otherwise_in_the_table(tmp_path, in_table, in_folder):
+    """As macOS composes names: nobody was known in such an image."""
+    name = "\u0439/\u0451.png"
+    text = f"file,person\n{unicodedata.normalize(in_table, name)},Ann\n"
+    (tmp_path / "who.csv").write_text(text, encoding="utf-8")
+    images = [unicodedata.normalize(in_folder, name), "b.png"]
+    assert persons_of(images, str(tmp_path / "who.csv")).names == ("Ann", "")
 
 
 def test_an_image_of_two_persons_is_refused(tmp_path):

@@ -1,6 +1,8 @@
 """Sample submissions in many forms: order and ids are kept; those of other images are refused."""
 # ruff: noqa: F811 - fixtures by their names.
 
+import unicodedata
+
 import pytest
 from fakes import save_image
 from made_submissions import folder, submit, write_sample  # noqa: F401
@@ -91,6 +93,21 @@ def test_the_same_name_in_two_folders_is_told_apart_by_the_sample(tmp_path):
     job = plan_submission(images, sample)
     assert job.names == ("b/1.png", "a/1")
     assert job.paths == (images / "b" / "1.png", images / "a" / "1.png")
+
+
+@pytest.mark.parametrize(("in_sample", "in_folder"), [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("suffix", [".png", ""])
+def test_letters_may_be_composed_otherwise_in_the_sample(tmp_path, in_sample, in_folder, suffix):
+    """As macOS composes names: such an image was "unreadable", of the most frequent class."""
+    path = tmp_path / "images" / unicodedata.normalize(in_folder, "\u0439.png")
+    save_image(path, 1, 200)
+    name = unicodedata.normalize(in_sample, "\u0439") + suffix
+    sample = write_sample(tmp_path / "sample.csv", [name])
+    job = plan_submission(tmp_path / "images", sample)
+    assert (job.names, job.paths) == ((name,), (path,))
+    (tmp_path / "s.csv").write_text(f"image_path,emotion\n{path.name},sad\n", encoding="utf-8")
+    standard, _ = standard_submission(tmp_path / "s.csv", NINE_EMOTIONS, sample)
+    assert standard.read_text(encoding="utf-8").splitlines()[1] == f"{name},sad"
 
 
 def test_an_empty_sample_file_is_refused(folder, tmp_path):

@@ -1,13 +1,15 @@
 """The sample submission: which ids Kaggle asks for, in which order, and which image each means.
 
 Samples come from many sources: with `,`, `;`, tabs or `|` between cells, from Excel, with or
-without the images' suffixes, with folders before the names, with `\\` in paths, and with capital
-letters where the files have lower-case ones. An id keeps its spelling in the submission, as Kaggle
-compares it with its own, but not the folders above the one that holds the images.
+without the images' suffixes, with folders before the names, with `\\` in paths, with capital
+letters where the files have lower-case ones, and with letters composed otherwise, as macOS does. An
+id keeps its spelling in the submission, as Kaggle compares it with its own, but not the folders
+above the one that holds the images.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
@@ -66,8 +68,8 @@ def match_ids(ids: Sequence[PurePosixPath], names: Sequence[str]) -> list[tuple[
     """Return for each id the name of its row and the name of its image, or None without one.
 
     An id means the image whose path ends with it, or whose whole path is at its end; first in the
-    same spelling, then in any case, then without suffixes. If several match, it means none, as it
-    is ambiguous.
+    same spelling, then in any case and Unicode form, then without suffixes. If several match, it
+    means none, as it is ambiguous.
 
     Args:
         ids: From `read_sample`.
@@ -105,7 +107,7 @@ def _as_is(path: PurePosixPath) -> PurePosixPath:
 
 
 def _in_small(path: PurePosixPath) -> PurePosixPath:
-    return PurePosixPath(str(path).casefold())
+    return PurePosixPath(unicodedata.normalize("NFC", str(path)).casefold())
 
 
 def _without_suffix(path: PurePosixPath) -> PurePosixPath:

@@ -13,7 +13,6 @@ import csv
 import io
 import os
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ import pandas as pd
 
 from builder_tools.datasets.labels import LEFT_OUT, nine_class_labels, vote_counts
 from builder_tools.datasets.table import IMAGE_COLUMNS, ImageTable
+from builder_tools.datasets.unlabelled import DAMAGED_ZIP
 from builder_tools.emotions import FERPLUS_TO_EMOTION, FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS
 from builder_tools.machine import clone
 
@@ -164,7 +164,7 @@ class _ZipFiles:
         except KeyError:
             missing = f"Expected {name} in {self.name}{place}. It is not there."
             raise FileNotFoundError(missing) from None
-        except (zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGED_ZIP as error:
             raise ValueError(
                 f"Expected {name} in {self.name}{place}. It is damaged there ({error})."
             ) from None

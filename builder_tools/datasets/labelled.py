@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,11 @@ from builder_tools.datasets.label_tables import (
 )
 from builder_tools.datasets.splits import TAKEN_SIDES, with_splits
 from builder_tools.datasets.table import ImageTable
+from builder_tools.datasets.unlabelled import DAMAGED_ZIP
 from builder_tools.emotions import NINE_EMOTIONS, own_word
+from builder_tools.media.zip_names import zip_entry_name
+
+_SHOWN = 10
 
 
 def list_labelled(
@@ -107,11 +111,31 @@ _kept: list[TemporaryDirectory] = []
 def _unpacked(source: Path, changed_ns: int) -> Path:
     """Unpack a zip, once per process, into a folder that is removed when the process ends."""
     folder = TemporaryDirectory(prefix="builder-tools-")
+    place = Path(folder.name, source.name)  # so that errors name the zip
+    place.mkdir()
     try:
         with zipfile.ZipFile(source) as archive:
-            archive.extractall(folder.name)
-    except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+            archive.extractall(place, _members(archive, source))
+    except (*DAMAGED_ZIP, OSError) as error:
         folder.cleanup()
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise ValueError(f"Expected a whole zip without a password: {source}. {error}.") from error
     _kept.append(folder)
-    return Path(folder.name)
+    return place
+
+
+def _members(archive: zipfile.ZipFile, source: Path) -> list[zipfile.ZipInfo]:
+    """Return the members of a zip under their true names; refuse two files in one place."""
+    members, places = archive.infolist(), Counter()
+    for member in members:
+        member.filename = zip_entry_name(member).replace("\\", "/")
+        if not member.is_dir():  # unpacking leaves out these parts, too
+            parts = (part for part in member.filename.split("/") if part not in ("", ".", ".."))
+            places["/".join(parts)] += 1
+    twice = [name for name, count in places.items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"Expected files of different names in {source}. Twice or more: {twice[:_SHOWN]}."
+        )
+    return members

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from builder_tools.datasets.table import list_of_unreadable
 from builder_tools.media import IMAGE_SUFFIXES, read_image, resize_square
 
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
 """Errors raised when reading from a zip that was altered, or that needs a password."""
 
 
@@ -39,7 +40,7 @@ def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.n
         for name, read in _image_files(Path(place)):
             try:
                 image = read_image(read())
-            except (*_DAMAGED, OSError, ValueError) as error:
+            except (*DAMAGED_ZIP, OSError, ValueError) as error:
                 unread.append(f"{place}: {name}: {error}")
                 continue
             image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if grey else image

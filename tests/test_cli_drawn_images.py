@@ -92,6 +92,10 @@ def test_an_image_replaced_after_its_faces_were_found_is_not_drawn(photos, monke
     said = capsys.readouterr().err
     assert "1.png: cannot write it drawn: it changed after its faces were found" in said
     assert "4 images drawn" in said and "1.png" not in names(photos.parent / "o")
+    assert "The same command draws the others, and only them" in said
+    monkeypatch.undo()
+    assert main(words(photos)) == 0
+    assert names(photos.parent / "o") == names(photos)
 
 
 def test_other_options_are_refused_before_the_work(photos, interrupted, capsys):

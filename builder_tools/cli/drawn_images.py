@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from builder_tools.submission.resuming import Stamp
 
 UNFINISHED = "drawing.partial.jsonl"
-"""The file that lists which images of a batch are drawn; removed once all of them are."""
+"""The file that lists which images of a batch are drawn; removed once all of them are, so that the
+same command can draw those that failed."""
 OF = "images and options of what is drawn"
 
 
@@ -158,8 +159,11 @@ def draw_batch(
                 failed += 1
                 continue
             journal.add({"of": of, "drawn": place.relative_to(options.out).as_posix()})
-        journal.remove()
-    print(f"{options.out}: {counted(len(drawable) - failed, 'image')} drawn", file=sys.stderr)
+        if not failed:
+            journal.remove()
+    others = " The same command draws the others, and only them." if failed else ""
+    drawn_now = counted(len(drawable) - failed, "image")
+    print(f"{options.out}: {drawn_now} drawn{'.' if others else ''}{others}", file=sys.stderr)
     return failed
 
 

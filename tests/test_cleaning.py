@@ -311,6 +311,21 @@ def test_images_beside_class_folders_are_refused(tmp_path: Path) -> None:
         clean(root, tmp_path / "out")
 
 
+@pytest.mark.parametrize("deep", ["train/happy", "2024/summer/july"])
+def test_images_in_deeper_folders_are_not_left_out(deep: str, tmp_path: Path) -> None:
+    """One image beside the folders, and no other was cleaned, without a word."""
+    write_image(tmp_path / "raw" / "cover.png", made_image(1, 1))
+    write_image(tmp_path / "raw" / deep / "0.png", made_image(1, 2))
+    with pytest.raises(ValueError, match=rf"both: 1 such as cover\.png, and 1 such as {deep}/0"):
+        clean(tmp_path / "raw", tmp_path / "out")
+
+
+def test_links_that_lead_back_to_a_flat_folder_are_not_others(tmp_path: Path) -> None:
+    write_image(tmp_path / "raw" / "0.png", made_image(1, 1))
+    (tmp_path / "raw" / "again").symlink_to(".", target_is_directory=True)
+    assert len(clean(tmp_path / "raw", tmp_path / "out").manifest) == 1
+
+
 def test_real_detector_on_real_images(tmp_path: Path, astronaut: np.ndarray) -> None:
     root = tmp_path / "raw"
     write_image(root / "happy" / "portrait.jpg", astronaut)

@@ -9,7 +9,7 @@ from pathlib import Path
 from builder_tools.datasets.class_folders import FOLDER_OF_SPLIT, list_as_written
 from builder_tools.datasets.competition import TRAIN_CSV, list_competition
 from builder_tools.datasets.table import ImageTable
-from builder_tools.media import list_images
+from builder_tools.media import find_images, list_images
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,12 @@ def list_raw_images(source: Path) -> list[RawImage]:
         return _of_table(list_competition(source))
     if not flat:
         return _of_table(list_as_written(source))
-    folders = [path for path in sorted(source.iterdir()) if path.is_dir()]
-    mixed = [path for path in folders if not path.name.startswith(".") and list_images(path)]
-    if mixed:
+    deeper = [name for name in find_images(source).names if "/" in name]
+    if deeper:
         raise ValueError(
             f"Expected images either in {source} or in its subfolders. Received both: "
-            f"{len(flat)} such as {flat[0].name}, and the folder {mixed[0].name}. Try to move "
-            "one of them away."
+            f"{len(flat)} such as {flat[0].name}, and {len(deeper)} such as {deeper[0]}. Try to "
+            "move one of them away."
         )
     return [RawImage(path.name, path, "", "") for path in flat]
 

@@ -177,6 +177,16 @@ class TestReading:
             "fear": 2,
         }
 
+    def test_images_in_no_class_folder_are_told(self, tmp_path, caplog):
+        root = write_folders(tmp_path / "set", {"train/sad": 2, "test/sad": 1})
+        (root / "train" / "alias").symlink_to("sad", target_is_directory=True)
+        list_class_folders(root, classes={"alias": "sad"})
+        assert "left out" not in caplog.text
+        for stray in ("cover.png", "train/7.png"):
+            write_image(root / stray, made_image(9))
+        assert len(list_class_folders(root, classes={"alias": "sad"})) == 5
+        assert "2 images are in no class folder and left out, such as 'cover.png'" in caplog.text
+
     def test_links_to_other_folders_are_followed(self, tmp_path):
         root = write_folders(tmp_path / "set", {"train/sad": 3, "train/fear": 2})
         write_folders(tmp_path / "elsewhere", {"sad": 1})

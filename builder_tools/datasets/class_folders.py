@@ -7,6 +7,7 @@ one names the split and one the class. Folders whose names start with a dot are 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from builder_tools.csv_files import any_name_in_tables, write_table
+from builder_tools.csv_files import any_name_in_tables, name_as_text, write_table
 from builder_tools.datasets.class_words import as_written, class_of, say_classes
 from builder_tools.datasets.duplicates import duplicate_groups
 from builder_tools.datasets.made_images import MANIFEST, columns_to_carry
@@ -22,7 +23,7 @@ from builder_tools.datasets.new_folder import new_folder
 from builder_tools.datasets.splits import TAKEN_SIDES, sample_per_class, with_splits
 from builder_tools.datasets.table import PROGRESS, ImageTable, table_of_files
 from builder_tools.emotions import NINE_EMOTIONS, EmotionSet, own_word
-from builder_tools.media import list_images, write_image
+from builder_tools.media import find_images, list_images, write_image
 
 SPLIT_OF_FOLDER = {
     "train": "train",
@@ -49,6 +50,8 @@ FOLDER_OF_SPLIT = {"train": "train", "valid": "val", "test": "test", "": ""}
 """Names of the split folders that are written."""
 
 _NOT_DATA = frozenset({"__macosx", "__pycache__"})
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -120,10 +123,11 @@ def list_class_folders(
 ) -> ImageTable:
     """List class folders as `load_class_folders` does, keeping their splits ("" if there are none).
 
-    Reads no images, so damaged ones are listed too.
+    Reads no images, so damaged ones are listed too. Images outside of class folders are warned of.
     """
     root, classes = Path(root), classes or {}
     names_of = find_class_folders(root)
+    _tell_of_others(root, names_of)
     wanted = None if emotions is None else EmotionSet(tuple(emotions))
     found = [(folder, class_of(folder.name, wanted, classes)) for folder in names_of]
     if wanted is None and not {name for _, name in found if name} <= set(NINE_EMOTIONS):
@@ -248,6 +252,18 @@ def write_class_folders(
         carried = columns_to_carry(chosen.table["path"])
         write_table(partial / MANIFEST, manifest.assign(**carried))
     return Path(root)
+
+
+def _tell_of_others(root: Path, folders: Sequence[ClassFolder]) -> None:
+    """Warn of images that are in no class folder, as directly in `root` or `root/train`."""
+    found, own = find_images(root), {path for folder in folders for path in folder.paths}
+    named = zip(found.names, found.paths, strict=True)
+    others = [name_as_text(name) for name, path in named if path not in own]
+    if others:
+        logger.warning(
+            "%s: %s in no class folder and left out, such as %r",
+            *(root, "1 image is" if len(others) == 1 else f"{len(others)} images are", others[0]),
+        )
 
 
 def _leaves(

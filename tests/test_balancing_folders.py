@@ -118,6 +118,18 @@ def test_only_train_is_balanced(tmp_path):
     assert all(found[name] == data for name, data in files(source).items())
 
 
+@pytest.mark.parametrize("layout", ["{emotion}/{person}", "{person}/{emotion}"])
+def test_images_stay_in_the_folder_of_their_person(layout, tmp_path):
+    """All of a class were written to the folder of the first person in it."""
+    counts = {("happy", "ann"): 3, ("happy", "bob"): 3, ("sad", "ann"): 1, ("sad", "eve"): 2}
+    folders = {layout.format(emotion=one, person=who): n for (one, who), n in counts.items()}
+    manifest = smote(write_faces(tmp_path / "in", folders), tmp_path / "out", train_part=0).run()
+    assert len(manifest) == 12 and set(manifest["origin"]) >= {"interpolated", "augmented"}
+    for row in manifest.itertuples():
+        assert os.path.dirname(row.file) == os.path.dirname(row.parent)
+        assert (tmp_path / "out" / row.file).is_file()
+
+
 def test_any_class_names_will_do(tmp_path):
     source = write_faces(tmp_path / "faces", {"Ahegao": 3, "Angry": 2})
     assert len(smote(source, tmp_path / "out", 4, modify_coef=0).run()) == 8

@@ -73,16 +73,17 @@ class _Writer:
     """Where the images of one class and split go; gives each image a unique name."""
 
     root: Path
-    folder: str
-    taken: set[str]
+    taken: set[Path]
 
-    def place(self, stem: str, suffix: str) -> Path:
-        name, number = f"{stem}{suffix}", 1
-        while name in self.taken:
+    def place(self, given: str, stem: str, suffix: str) -> Path:
+        """Return a new path in the folder that the image `given` has in the source."""
+        folder = self.root / Path(given).parent
+        place, number = folder / f"{stem}{suffix}", 1
+        while place in self.taken:
             number += 1
-            name = f"{stem}_{number}{suffix}"
-        self.taken.add(name)
-        return self.root / self.folder / name
+            place = folder / f"{stem}_{number}{suffix}"
+        self.taken.add(place)
+        return place
 
 
 @any_name_in_tables()
@@ -102,7 +103,8 @@ def balance_folder(
     Originals are copied byte for byte, unless the cutter changes images; synthetic images are PNG
     files named `smote_<parent>_<neighbour>_<number>.png` and `aug_<parent>_<number>.png`. If
     `source` holds `train`, `val` or `test`, only `train` is balanced; all other images are kept.
-    `manifest.csv` records what every file was made of. Images of `source` that an earlier balancing
+    Images keep their folders; one that is made goes to that of its parent. `manifest.csv` records
+    what every file was made of. Images of `source` that an earlier balancing
     made keep what its manifest says about them.
 
     Damaged images are found before anything is written. Only the parents of one class are held in
@@ -191,7 +193,7 @@ class _Job:
     def balance(self, train: pd.DataFrame, plan: ClassPlan) -> list[tuple]:
         """Write a training class: kept images, then the images made from the parents."""
         kept = train.loc[plan.kept]
-        writer = self._writer(kept)
+        writer = _Writer(self.out, set())
         parents = set(plan.parents.tolist())
         rows, images = [], []
         for given in kept[["name", "path", *ORIGIN_COLUMNS]].itertuples():
@@ -208,7 +210,7 @@ class _Job:
 
     def copy(self, part: pd.DataFrame) -> list[tuple]:
         """Write a class of another split."""
-        writer, rows = self._writer(part), []
+        writer, rows = _Writer(self.out, set()), []
         for given in part[["name", "path", *ORIGIN_COLUMNS]].itertuples():
             image = self.cutter.cut(read_image(given.path)) if self.cutter.changes else None
             rows.append(self._write_given(writer, given, image, part))
@@ -228,7 +230,7 @@ class _Job:
                     neighbour = names[made.neighbour]
                     parents = (Path(name).stem[:MAX_STEM] for name in (parent, neighbour))
                     stem = f"smote_{'_'.join(parents)}"
-                place = writer.place(f"{stem}_{number}", ".png")
+                place = writer.place(parent, f"{stem}_{number}", ".png")
                 write_image(place, image)
                 facts = made.origin, parent, neighbour, round(float(made.weight), 6)
                 rows.append(self._row(place, kept, *facts))
@@ -237,20 +239,16 @@ class _Job:
     def _write_given(self, writer, given, image, part) -> tuple:
         path = Path(given.path)
         if self.cutter.changes:
-            place = writer.place(path.stem, ".png")
+            place = writer.place(given.name, path.stem, ".png")
             write_image(place, image)
         else:
-            place = writer.place(path.stem, path.suffix)
+            place = writer.place(given.name, path.stem, path.suffix)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
         if given.origin in ("", ORIGINAL):
             return self._row(place, part, ORIGINAL, given.parent or given.name, "", 0.0)
         weight = float(given.weight or 0)
         return self._row(place, part, given.origin, given.parent, given.neighbour, weight)
-
-    def _writer(self, part: pd.DataFrame) -> _Writer:
-        folder = Path(part["name"].iloc[0]).parent.as_posix()
-        return _Writer(self.out, folder, set())
 
     def _row(self, place: Path, part, origin: str, parent: str, neighbour: str, weight) -> tuple:
         self.bar.update()

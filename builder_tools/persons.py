@@ -29,7 +29,13 @@ class Persons:
     is_neutral: tuple[bool, ...] | None = None
 
 
-def persons_of(images: Sequence[str], how: str, neutral: str | None = None) -> Persons:
+def persons_of(
+    images: Sequence[str],
+    how: str,
+    neutral: str | None = None,
+    *,
+    called: Sequence[str] | None = None,
+) -> Persons:
     """Return who is in each image.
 
     Args:
@@ -39,6 +45,7 @@ def persons_of(images: Sequence[str], how: str, neutral: str | None = None) -> P
             `image`, `name`) and optionally `emotion`, which tells what is neutral; or else a
             regular expression with a group.
         neutral: A regular expression: images whose names it matches anywhere are neutral.
+        called: What else each image is called, as in a sample submission; a table may name it so.
 
     Raises:
         FileNotFoundError: If there is no such table.
@@ -49,7 +56,7 @@ def persons_of(images: Sequence[str], how: str, neutral: str | None = None) -> P
         folders = [PurePosixPath(image).parent.as_posix() for image in images]
         names = ["" if folder == "." else folder for folder in folders]
     elif Path(how).suffix.lower() == ".csv":
-        names, is_neutral = _persons_in_table(images, Path(how))
+        names, is_neutral = _persons_in_table(images, Path(how), called or images)
     else:
         names = persons_by_pattern(images, how)
     if not any(names):
@@ -96,7 +103,9 @@ def compiled(pattern: str) -> re.Pattern[str]:
         ) from error
 
 
-def _persons_in_table(images: Sequence[str], path: Path) -> tuple[list[str], list[bool] | None]:
+def _persons_in_table(
+    images: Sequence[str], path: Path, called: Sequence[str]
+) -> tuple[list[str], list[bool] | None]:
     """Return the persons, and which images are neutral if the table has emotions."""
     if not path.is_file():
         raise FileNotFoundError(f"No table of persons at {str(path)!r}. Check the spelling.")
@@ -119,7 +128,8 @@ def _persons_in_table(images: Sequence[str], path: Path) -> tuple[list[str], lis
                 f"{entry[names]!r} again, with another person or emotion."
             )
         entries[image] = entry
-    found = [entries.get(_key(image), {}) for image in images]
+    names_of = zip(map(_key, images), map(_key, called), strict=True)
+    found = [entries.get(image, entries.get(name, {})) for image, name in names_of]
     persons = [entry.get("person", "") for entry in found]
     if "emotion" not in header:
         return persons, None

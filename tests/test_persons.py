@@ -285,6 +285,24 @@ def test_a_batch_tells_both_answers(people, tmp_path, capsys):
     assert "Expected --person with --neutral" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("how", ["folder", r"(\w+)/", "files.csv", "ids.csv"])
+def test_people_are_those_of_the_images_of_a_sample(people, tmp_path, how):
+    """Ids without folders or suffixes named nobody."""
+    (people / "bob" / "1.png").rename(people / "bob" / "3.png")
+    sample = tmp_path / "sample.csv"
+    sample.write_text("image_path,emotion\n3,sad\n2,sad\nwall,sad\n")
+    for table, names in (("files.csv", ("bob/3.png", "ann/2.png")), ("ids.csv", ("3", "2"))):
+        rows = zip(names, ("bob", "ann"), strict=True)
+        lines = ["image_path,person", *(",".join(row) for row in rows)]
+        (tmp_path / table).write_text("\n".join(lines))
+    command = ["img-batch", str(people), "--csv", str(tmp_path / "out.csv")]
+    person = str(tmp_path / how) if how.endswith(".csv") else how
+    assert main([*command, "--sample", str(sample), "--person", person]) == 0
+    with open(tmp_path / "out.log.csv", newline="") as file:
+        log = [(line["image_path"], line["person"]) for line in csv.DictReader(file)]
+    assert log == [("3", "bob"), ("2", "ann"), ("wall", "")]
+
+
 @pytest.mark.parametrize("option", ["--csv", "--faces-csv"])
 def test_a_table_of_persons_is_not_replaced_by_results(people, tmp_path, option, capsys):
     table = tmp_path / "who.csv"

@@ -231,7 +231,7 @@ def _run_batch(options: argparse.Namespace) -> int:
         check_drawing(job, options)
     persons = None
     if options.person is not None:
-        persons = persons_of(job.names, options.person, options.neutral)
+        persons = persons_of(job.files, options.person, options.neutral, called=job.names)
     settings = {
         "batch_size": options.batch_size,
         "workers": options.workers,

@@ -50,6 +50,8 @@ class SubmissionJob:
         extra: Images in the folder that the sample does not ask for; they get no row.
         left_out: Sentences about the other files in the folder: how many, why, which.
         sample: The sample that was followed, if any.
+        files: Names of the images in the folder, in the order of `names`, from which they only
+            differ with a sample.
     """
 
     folder: Path
@@ -58,6 +60,7 @@ class SubmissionJob:
     extra: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     sample: Path | None = None
+    files: tuple[str, ...] = ()
 
 
 def plan_submission(
@@ -92,6 +95,7 @@ def plan_submission(
         tuple(sorted(name for name in known if name not in wanted)),
         tuple(found.sentences()),
         followed,
+        tuple(image or row for row, image in matched),
     )
 
 

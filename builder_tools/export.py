@@ -192,16 +192,22 @@ def _raise_scales(graph) -> None:
     """Raise the scales of resizings by a rounding error.
 
     The side of the result is the whole part of side times scale, and 48 times 103/48 is a little
-    less than 103 in float32.
+    less than 103 in float32. Not where the nearest pixel is taken: halfway between two, that would
+    become the other one.
     """
     from onnx import numpy_helper
 
-    names = {node.input[2] for node in graph.node if node.op_type == "Resize" and node.input[2:]}
+    nodes = [node for node in graph.node if node.op_type == "Resize" and node.input[2:]]
+    names = {node.input[2] for node in nodes if _mode_of(node) != b"nearest"}
     for value in graph.initializer:
         if value.name in names:
             scales = numpy_helper.to_array(value)
             raised = np.where(scales % 1, scales * np.float32(1 + 2**-22), scales)
             value.CopyFrom(numpy_helper.from_array(raised, value.name))
+
+
+def _mode_of(resize) -> bytes:
+    return next((one.s for one in resize.attribute if one.name == "mode"), b"nearest")
 
 
 def write_tflite(model: keras.Model, path: Path, emotions: Sequence[str]) -> None:

@@ -203,3 +203,16 @@ def test_faces_that_a_network_enlarges_keep_their_size_in_onnx(tmp_path, size, l
     faces = RNG.uniform(0, 255, (2, size, size, 3)).astype(np.float32)
     (found,) = session.run(None, {session.get_inputs()[0].name: faces})
     np.testing.assert_allclose(found, network.predict(faces, verbose=0), atol=1e-2)
+
+
+@pytest.mark.parametrize(("size", "to"), [(48, 72), (96, 75), (48, 64)])
+def test_images_resized_to_the_nearest_pixel_are_the_same_in_onnx(tmp_path, size, to):
+    runtime = pytest.importorskip("onnxruntime")
+    inputs = keras.Input((size, size, 3))
+    resized = keras.ops.image.resize(inputs, (to, to), interpolation="nearest")
+    network = keras.Model(inputs, keras.layers.AveragePooling2D(2)(resized))
+    write_onnx(network, tmp_path / "nearest.onnx", EMOTIONS)
+    session = runtime.InferenceSession(tmp_path / "nearest.onnx")
+    faces = RNG.uniform(0, 255, (2, size, size, 3)).astype(np.float32)
+    (found,) = session.run(None, {session.get_inputs()[0].name: faces})
+    np.testing.assert_allclose(found, network.predict(faces, verbose=0), atol=1e-2)

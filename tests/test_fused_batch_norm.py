@@ -86,6 +86,21 @@ def test_every_form_of_layer_keeps_its_answer(options):
         np.testing.assert_allclose(np.asarray(network(seen, training=True)), plain, atol=1e-5)
 
 
+def test_masked_pixels_do_not_count():
+    inputs = keras.Input((2, 2, 3))
+    layer = keras.layers.BatchNormalization(momentum=0.5)
+    network = keras.Model(inputs, layer(keras.layers.Masking()(inputs)))
+    seen = np.random.default_rng(1).normal(3, 2, (4, 2, 2, 3)).astype(np.float32)
+    seen[:, 0] = 0
+    begun = layer.get_weights()
+    plain = np.asarray(network(seen, training=True))
+    mean = layer.moving_mean.numpy()
+    layer.set_weights(begun)
+    with fused_batch_norm(network):
+        np.testing.assert_allclose(np.asarray(network(seen, training=True)), plain, atol=1e-5)
+    np.testing.assert_allclose(layer.moving_mean.numpy(), mean, atol=1e-5)
+
+
 def test_low_precision_keeps_statistics_in_float32():
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")

@@ -88,6 +88,12 @@ def test_an_address_on_the_open_page_shows_its_tab(open_page):
     page.evaluate("location.hash = 'models'")
     models = page.get_by_role("tab", name="Models")
     playwright.expect(models).to_have_attribute("aria-selected", "true")
+    page.go_back()  # to the address without a tab, which shows the first
+    playwright.expect(page.get_by_role("tab", name="Photo")).to_have_attribute(
+        "aria-selected", "true"
+    )
+    page.go_forward()
+    playwright.expect(models).to_have_attribute("aria-selected", "true")
 
 
 def test_the_page_is_used_by_keyboard(open_page):

@@ -120,6 +120,28 @@ def test_the_webcam_says_when_nobody_is_in_view(open_page):
     assert said == ["", "", nobody, nobody, "", ""]
 
 
+def test_who_leaves_while_a_rest_is_learned_is_told_so(open_page):
+    page = open_page()
+    start_webcam(page)
+    said = page.evaluate(
+        """() => {
+          socket.onmessage = null;  // from here on, this test answers
+          lookNeutral();
+          const told = () => {
+            const id = next++;
+            sent.set(id, performance.now());
+            receive({ id, width: 640, height: 480, faces: [], server_ms: 1 });
+            return byId("said").textContent;
+          };
+          seenAt -= 1500;
+          const seen = [told()];  // of the three seconds
+          restAt -= 4000;
+          return [...seen, told()];
+        }"""
+    )
+    assert "Look neutral" in said[0] and "No face is in view" in said[1]
+
+
 def test_an_answer_that_a_newer_one_overtook_is_not_shown(open_page):
     """Its delay is not known any more: once, the page showed NaN."""
     page = open_page()

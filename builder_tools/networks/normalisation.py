@@ -68,7 +68,8 @@ def _call_fused(layer: keras.layers.BatchNormalization, inputs, training=None, m
     """Do what `layer.call` does."""
     import tensorflow as tf
 
-    if len(inputs.shape) != 4 or layer.axis not in (-1, 3) or inputs.dtype == tf.float64:
+    is_image = len(inputs.shape) == 4 and layer.axis in (-1, 3) and mask is None
+    if not is_image or inputs.dtype == tf.float64:
         return type(layer).call(layer, inputs, training=training, mask=mask)
     learns = bool(training) and layer.trainable
     found = tf.raw_ops.FusedBatchNormV3(

@@ -164,8 +164,8 @@ function receive(answer) {
   showBars(answer.faces[0]);
   showPlace(answer.faces[0]);
   const now = performance.now();
-  if (restAt && now > restAt && overlay.dataset.relative) { restAt = 0; say(words.rest_known); }
   tellIfAlone(answer.faces.length > 0, now);
+  if (restAt && now > restAt && overlay.dataset.relative) { restAt = 0; say(words.rest_known); }
   times.push({ now, latency: now - since, server: answer.server_ms });
   times = times.filter((one, index) => now - one.now < 2000 || index >= times.length - 3);
   if (times.length > 1 && now - toldAt > FIGURES_EVERY_MS) { toldAt = now; tell(now); }
@@ -174,7 +174,7 @@ function receive(answer) {
 // Says so once nobody has been seen for a while, and stops saying it with the first face.
 function tellIfAlone(isSeen, now) {
   if (isSeen) seenAt = now;
-  const alone = !isSeen && !restAt && now - seenAt > ALONE_MS;
+  const alone = !isSeen && now > restAt && now - seenAt > ALONE_MS;
   if (alone && !isAlone) say(words.nobody);
   if (isSeen && isAlone) say("");
   isAlone = alone || (isAlone && !isSeen);

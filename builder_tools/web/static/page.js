@@ -38,12 +38,13 @@ for (const tab of tabs) {
     tabs[to[event.key]].focus();
   });
 }
+const askedTab = () => tabs.find((tab) => `#${tab.dataset.tab}` === location.hash);
 function showAsked() {
-  const asked = tabs.find((tab) => `#${tab.dataset.tab}` === location.hash);
+  const asked = askedTab() || (location.hash ? null : tabs[0]); // on the way back, none is named
   if (asked) showTab(asked);
 }
 addEventListener("hashchange", showAsked);
-showAsked();
+if (askedTab()) showAsked();
 
 // Model, detector and decision: sent with every upload, told to the camera.
 

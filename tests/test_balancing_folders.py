@@ -202,7 +202,7 @@ def test_names_that_are_taken_get_a_number_and_long_ones_are_cut(tmp_path):
         ({}, {}, ValueError, "Expected class folders"),
         ({"happy": 3}, {"smote_value": 0}, ValueError, "smote_value=0"),
         ({"happy": 3}, {"image_size": 0}, ValueError, r"image_size in 1\.\.\.4096"),
-        ({"happy": 3}, {"modify_coef": 2}, ValueError, "modify_coef=2"),
+        ({"happy": 3}, {"modify_coef": 2}, ValueError, r"modify_coef in \[0, 1\]"),
         ({"happy": 3}, {"kind": "adasyn"}, ValueError, "kind='regular'"),
         ({"happy": 3}, {"path_save_imgs": None}, ValueError, "path_save_imgs=None"),
         ({"happy": 3}, {"path_folder_train_data": "nowhere"}, FileNotFoundError, "nowhere"),

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import types
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +159,8 @@ def test_addresses_are_fetched_up_to_a_size(site):
         read_image(f"{site}/endless", max_pixels=1000)
     with pytest.raises(FileNotFoundError):
         read_image(Path(f"{site}/image"))  # a path is never an address
+
+
+def test_an_array_is_read_while_another_thread_imports_pillow(astronaut, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL.Image", types.ModuleType("PIL.Image"))
+    np.testing.assert_array_equal(read_image(astronaut), astronaut)

@@ -21,7 +21,7 @@ from toy_tuning import (  # noqa: E402, F401
 )
 
 from builder_tools.cli import main  # noqa: E402
-from builder_tools.training import Samples  # noqa: E402
+from builder_tools.training import Samples, run  # noqa: E402
 from builder_tools.tuning import EmotionHyperModel, tune  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -45,23 +45,20 @@ def test_when_every_trial_fails_the_last_reason_is_told(tmp_path):
     assert pd.read_csv(tmp_path / "trials.csv")["status"].tolist() == ["failed", "failed"]
 
 
-def test_a_trial_whose_loss_is_not_finite_has_failed(tmp_path):
-    class Diverging(EmotionHyperModel):
-        def config(self, hp, *, monitor="val_accuracy"):
-            import dataclasses
+def test_a_trial_whose_loss_is_not_finite_has_failed(tmp_path, monkeypatch):
+    class Diverged(run.Validation):
+        def on_epoch_end(self, epoch, logs=None):
+            weights = self.model.get_weights()
+            self.model.set_weights([w * np.nan if w.dtype.kind == "f" else w for w in weights])
+            super().on_epoch_end(epoch, logs)
 
-            config = super().config(hp, monitor=monitor)
-            return dataclasses.replace(config, optimizer="sgd", learning_rate=1.0)
-
-    bright = Samples(TRAIN.images, np.full_like(TRAIN.targets, 3e38))
-    bright.targets[:, 0] = 1.0
-    hypermodel = Diverging("tiny", 3, space=SPACE, **{**SMALL, "epochs": 1})
+    monkeypatch.setattr(run, "Validation", Diverged)
+    hypermodel = EmotionHyperModel("tiny", 3, space=SPACE, **{**SMALL, "epochs": 1})
     hp = keras_tuner.HyperParameters()
-    valid = Samples(VALID.images, np.full_like(VALID.targets, 3e38))
     with pytest.raises(
         keras_tuner.errors.FailedTrialError, match="a finite val_loss after any epoch"
     ):
-        hypermodel.fit(hp, None, bright, valid, folder=tmp_path / "run")
+        hypermodel.fit(hp, None, TRAIN, VALID, folder=tmp_path / "run")
 
 
 class Ending(Imagined):

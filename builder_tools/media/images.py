@@ -324,5 +324,5 @@ def _read_open_file(file: IO[bytes], limits: ImageLimits) -> bytes:
 
 
 def _is_pillow_image(source: Any) -> bool:
-    pillow = sys.modules.get("PIL.Image")  # if not imported, there is no such image
-    return pillow is not None and isinstance(source, pillow.Image)
+    # If it is not imported, or another thread is still importing it, there is no such image.
+    return isinstance(source, getattr(sys.modules.get("PIL.Image"), "Image", ()))

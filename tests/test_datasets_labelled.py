@@ -200,6 +200,17 @@ def test_letters_may_be_composed_otherwise_than_in_the_table(tmp_path, named):
     assert Path(list_labelled(tmp_path).table["path"].iloc[0]) == tmp_path / apart
 
 
+def test_names_of_several_images_are_told_to_be(tmp_path, caplog):
+    """They were told not to be there."""
+    write_folders(tmp_path, {"happy": 2, "sad": 2})
+    (tmp_path / "who.csv").write_text("file,person\n1.png,ann\n")
+    assert "person" not in list_labelled(tmp_path).table
+    assert "or several are called so, such as '1.png'" in caplog.text
+    (tmp_path / "who.csv").write_text("file,emotion\n1.png,sad\n")
+    with pytest.raises(FileNotFoundError, match=r"the only one called so\).*row 2: '1\.png'"):
+        list_labelled(tmp_path / "who.csv")
+
+
 def test_two_tables_are_not_guessed_between(tmp_path):
     root = flat_folder(tmp_path / "set", "file,emotion", "{path},{word}")
     shutil.copy(root / "labels.csv", root / "other.csv")

@@ -39,6 +39,7 @@ PIXELS = "pixels"
 TABLE_SUFFIXES = (".csv", ".tsv")
 NO_TABLES = frozenset({"manifest.csv", "sample_submission.csv", "submission.csv"})
 _SHOWN = 5
+_THERE = "an image that is there (at its path, or as the only one called so)"
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d*)?")
 
 logger = logging.getLogger(__name__)
@@ -151,7 +152,8 @@ def persons_beside(folder: Path) -> dict[str, str]:
     if any(absent):
         shown = texts.iloc[absent.index(True)]
         logger.warning(
-            "%s: %d of the %d images in which it names people are not in the folder, such as %r",
+            "%s: %d of the %d images in which it names people are not in the folder, or several "
+            "are called so, such as %r",
             *(file, sum(absent), len(rows), shown),
         )
     who = zip(paths, rows[places["person"]].str.strip(), absent, strict=True)
@@ -252,7 +254,7 @@ def _images_of(file: Path, texts: pd.Series) -> tuple[list[str], list[Path]]:
     paths = _places_of(folder, names)
     absent = [not path.is_file() for path in paths]
     if any(absent):
-        raise FileNotFoundError(_wrong_rows(file, absent, "an image that is there", texts))
+        raise FileNotFoundError(_wrong_rows(file, absent, _THERE, texts))
     _refuse_shared(file, paths, texts)
     return names, paths
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import FakeDetector, FakeModel, a_face
+from fakes import FakeDetector, FakeModel, a_face, save_image
 from rests import nine
 
 from builder_tools import Inference, RestingFace
@@ -21,6 +21,7 @@ from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.inference.sinks import LiveVideoSink, VideoSink, closer
 from builder_tools.media import VideoWriter
 from builder_tools.results import FrameResult
+from builder_tools.submission import make_submission, plan_submission
 from builder_tools.timeline import writer
 from builder_tools.timeline.cuts import Cut, write_edl
 from builder_tools.timeline.people import PersonRule
@@ -195,3 +196,15 @@ def test_a_resting_face_stays_where_its_successor_finds_no_room(tmp_path):
     with room_for(100), pytest.raises(OSError, match=r"File too large: '.*me\.json'"):
         successor.save(path)
     assert RestingFace.load(path) == known and list(tmp_path.iterdir()) == [path]
+
+
+def test_rows_under_way_that_find_no_room_are_named_and_go_on(tmp_path):
+    for number in range(30):
+        save_image(tmp_path / "in" / f"{number}.png", 1)
+    job, out = plan_submission(tmp_path / "in"), tmp_path / "a.csv"
+    with Inference(FakeModel(), FakeDetector(1), show_state_mode="none") as inference:
+        with room_for(2000), pytest.raises(OSError, match=r"File too large: '.*a\.partial\.jsonl'"):
+            list(make_submission(inference, job, out))
+        assert not out.exists()
+        assert len(list(make_submission(inference, job, out))) == 30
+    assert len(out.read_text().splitlines()) == 1 + 30

@@ -121,6 +121,7 @@ def draw_batch(
     """
     from builder_tools.inference.search import Orientation
     from builder_tools.media import IMAGE_ERRORS, read_image
+    from builder_tools.media.partial import naming_full
     from builder_tools.results import FaceEmotion
     from builder_tools.submission.resuming import stamp_of
 
@@ -137,7 +138,8 @@ def draw_batch(
         return value["of"] in drawable and name is not None and (options.out / name).is_file()
 
     options.out.mkdir(parents=True, exist_ok=True)
-    with Journal(options.out / UNFINISHED, _run_of(job, options), of=OF) as journal:
+    unfinished = options.out / UNFINISHED
+    with naming_full(unfinished), Journal(unfinished, _run_of(job, options), of=OF) as journal:
         done = {value["of"]: value["drawn"] for value in filter(holds, journal.begin(_item))}
         for name in done.values():
             drawn.take(options.out / name)

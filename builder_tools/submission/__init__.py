@@ -24,7 +24,7 @@ from builder_tools.inference import BatchRow, BatchTable, Inference
 from builder_tools.journal import RUN_MARK, Journal
 from builder_tools.media import find_images
 from builder_tools.media.guarding import check_outputs, check_own
-from builder_tools.media.partial import check_place, replacing
+from builder_tools.media.partial import check_place, naming_full, replacing
 from builder_tools.persons import Persons
 from builder_tools.submission.by_person import check_classes, compared, not_compared
 from builder_tools.submission.faces_csv import PERSON_COLUMNS, write_faces
@@ -151,7 +151,7 @@ def make_submission(
     for path in (csv_path, *([] if faces_csv is None else [Path(faces_csv)])):
         check_place(path)
     run = _fingerprint(inference, job)
-    with Journal(partial, run, of="images, model and settings") as journal:
+    with naming_full(partial), Journal(partial, run, of="images, model and settings") as journal:
         rows = begin_rows(journal, job.paths, restart=restart)
         yield from rows
         left = list(zip(job.names, job.paths, strict=True))[len(rows) :]

@@ -148,7 +148,7 @@ def read_sheet_columns(path: Path) -> list[str]:
         ValueError: If it is not a CSV file.
         OSError: If it cannot be read.
     """
-    with _opened(path, "strict") as (lines, delimiter, _):
+    with _opened(path, "surrogateescape") as (lines, delimiter, _):
         try:
             return [
                 name.strip()
@@ -180,19 +180,30 @@ def read_table(
 def _opened(path: Path, errors: str) -> Iterator[tuple[TextIO, str, int]]:
     """Open a CSV file at its header: its lines, what separates cells, how many lines are before."""
     with path.open(encoding=encoding_of(path), errors=errors, newline="") as lines:
-        named, before = None, 0
-        while head := lines.readline(_MOST_HEAD):
-            sign = head.rstrip("\r\n").strip('"').removeprefix("sep=")
-            if named is None and head.strip().strip('"').startswith("sep=") and sign in DELIMITERS:
-                named = sign
-            elif head.strip(_EMPTY):
-                break
-            before += 1
-        second = lines.readline(_MOST_HEAD)
+        try:
+            named, before, head, second = _beginning(lines)
+        except UnicodeError as error:
+            raise ValueError(
+                f"Expected a csv in UTF-8 or UTF-16: {path}. Received other text: {error}. Save it "
+                "as CSV UTF-8."
+            ) from error
         lines.seek(0)
         for _ in range(before):
             lines.readline()
         yield lines, named or _delimiter_of(head, second), before
+
+
+def _beginning(lines: TextIO) -> tuple[str | None, int, str, str]:
+    """Return the separator that is named, the lines above the header, it, and the next line."""
+    named, before = None, 0
+    while head := lines.readline(_MOST_HEAD):
+        sign = head.rstrip("\r\n").strip('"').removeprefix("sep=")
+        if named is None and head.strip().strip('"').startswith("sep=") and sign in DELIMITERS:
+            named = sign
+        elif head.strip(_EMPTY):
+            break
+        before += 1
+    return named, before, head, lines.readline(_MOST_HEAD)
 
 
 def _delimiter_of(head: str, second: str) -> str:
@@ -214,7 +225,7 @@ def _delimiter_of(head: str, second: str) -> str:
 def _rows(reader: Any, path: Path) -> list[list[str]]:
     try:
         return list(reader)
-    except csv.Error as error:
+    except (csv.Error, UnicodeError) as error:
         raise ValueError(
             f"Expected a csv in {path}. Line {reader.line_num} is none: {error}."
         ) from error

@@ -54,6 +54,16 @@ def test_tables_as_windows_writes_them(tmp_path, encoding):
         assert list_labelled(source).table["emotion"].tolist() == ["happy", "sad"] * 6
 
 
+def test_tables_in_other_encodings_are_told_to_be(tmp_path):
+    """In a folder they were passed over, and so its subfolders taken for classes."""
+    root = flat_folder(tmp_path / "set", "file;emotion", "{path};{word}")
+    table = root / "labels.csv"
+    table.write_bytes(table.read_text().replace("happy", "радость").encode("cp1251"))
+    for source in (root, table):
+        with pytest.raises(ValueError, match=r"UTF-8 or UTF-16: .*labels\.csv.*as CSV UTF-8"):
+            list_labelled(source)
+
+
 @pytest.mark.parametrize(
     ("above", "head", "end", "first"),
     [

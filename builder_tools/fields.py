@@ -137,7 +137,9 @@ def _is_integral(value: Any) -> bool:
 
 def _is_real(value: Any) -> bool:
     """Like `is_number`, but also accept NumPy's numbers."""
-    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < 2**63
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    return abs(value if isinstance(value, Integral) else float(value)) < 2**63
 
 
 _PLAIN_TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {

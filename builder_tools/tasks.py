@@ -32,6 +32,8 @@ KEEP = ("last", "best")
 
 MOST_MASS = 1.01
 """Greatest sum of a face's targets; that of float16 may be off by 0.005."""
+LEAST_SHARE = -0.001
+"""Least target of an emotion; one that is 1 less all others may be a little below 0."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Task:
         """
         emotions, places = self.split(targets)
         if emotions is not None:
-            wrong = (emotions < 0).any(axis=1) | (emotions.sum(axis=1) > MOST_MASS)
+            wrong = (emotions < LEAST_SHARE).any(axis=1) | (emotions.sum(axis=1) > MOST_MASS)
             if wrong.any():
                 raise ValueError(
                     "Expected shares of the emotions as targets: at least 0, with a sum of 1 for "

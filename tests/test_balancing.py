@@ -20,6 +20,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator as estimat
 from builder_tools.balancing import BALANCERS, FaceSampler, FaceSMOTE, carry_targets
 from builder_tools.balancing.making import interpolate
 from builder_tools.balancing.neighbours import nearest_others
+from builder_tools.balancing.plan import Shares, plan_made
 
 pytestmark = pytest.mark.slow
 
@@ -244,6 +245,12 @@ def test_few_images_shrink_the_neighbourhood_with_a_message(caplog):
     with caplog.at_level(logging.WARNING):
         FaceSMOTE(modify_coef=1, train_part=0).fit_resample(images, labels)
     assert "class 0: 3 images to choose from, so k_neighbors is 2 instead of 5" in caplog.text
+
+
+def test_shares_in_a_small_type_reckon_as_plain_numbers():
+    shares = Shares(np.float32(0.25), np.float16(0.5))
+    plan = plan_made(0, np.arange(100), 70_000, shares, seed=0)
+    assert (len(plan.parents), plan.num_interpolated) == (75, 35_000)
 
 
 def test_one_image_can_be_augmented_but_not_interpolated():

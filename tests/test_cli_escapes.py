@@ -78,6 +78,19 @@ def test_video(astronaut, tmp_path):
     assert (code, out) == (2, "") and repr(str(missing)) in refused
 
 
+def test_highlights(astronaut, tmp_path):
+    viewers = tmp_path / "viewers"
+    viewers.mkdir()
+    for name in ("ann", "bob"):
+        with VideoWriter(viewers / f"{name}.mp4", 5, astronaut.shape[1::-1]) as writer:
+            for shift in range(20):
+                writer.write(np.roll(astronaut, 9 * shift, 1))
+    (viewers / f"{EVIL} damaged.mp4").write_bytes(b"damaged")
+    *_, err = run("highlights", *sorted(viewers.iterdir()), "--out", tmp_path / "found")
+    lines = lines_of(err)
+    assert any(line.startswith(f"{TOLD} damaged: ") for line in lines)
+
+
 def test_clean(photos, tmp_path):
     code, out, err = run("clean", photos, "--out", tmp_path / "clean", "--max-dropped", 1)
     assert code == 0 and lines_of(out)

@@ -213,6 +213,24 @@ def test_a_class_that_is_always_or_never_found_has_an_exact_interval():
     np.testing.assert_allclose(second, (1, 0.6915, 1), atol=1e-4)
 
 
+def test_a_mean_recall_of_one_is_no_surer_than_its_rare_classes():
+    """5 and 995 faces, all found, gave [0.9963, 1], though 5 of 5 alone gives [0.478, 1]."""
+    labels = np.repeat([0, 1], [5, 995])
+    found = evaluate(labels, np.eye(2)[labels], PAIR)
+    assert found.accuracy.low == pytest.approx(0.025 ** (1 / 1000))
+    for figure in (found.mean_recall, found.macro_f1):
+        assert (figure.low, figure.high) == (pytest.approx((1 + 0.025 ** (1 / 5)) / 2), 1)
+    none = evaluate(labels, np.eye(2)[1 - labels], PAIR).mean_recall
+    assert (none.value, none.low, none.high) == (0, 0, pytest.approx(1 - found.mean_recall.low))
+
+
+def test_a_mean_recall_of_one_over_classes_of_one_size_is_as_sure_as_all_their_faces():
+    labels = np.arange(40) % 2
+    assert evaluate(labels, np.eye(2)[labels], PAIR).mean_recall.low == pytest.approx(0.025**0.025)
+    found = evaluate(labels, np.eye(2)[labels], PAIR, groups=np.repeat(list("abcdefghij"), 4))
+    assert found.mean_recall.low == pytest.approx(0.025**0.1)  # each shows both emotions
+
+
 def test_people_who_are_always_found_count_once_in_the_interval():
     found = evaluate(np.zeros(40, int), np.tile([0.9, 0.1], (40, 1)), PAIR, groups=["a", "b"] * 20)
     recall = found.per_class_recall[PAIR[0]]
@@ -290,6 +308,13 @@ def test_counts_of_a_table_are_found_by_class(counts):
         balanced_decision(counts.iloc[1:] if hasattr(counts, "iloc") else {"happy": 1}, PAIR)
     with pytest.raises(ValueError, match=r"Received: \['joy'\]"):
         balanced_decision({**counts, "joy": 3}, PAIR)
+
+
+def test_counts_of_a_class_that_is_named_twice_are_refused():
+    """Those of two tables, one below the other: the last counted."""
+    counts = pd.concat([pd.Series({"happy": 1, "sad": 4}), pd.Series({"sad": 3})])
+    with pytest.raises(ValueError, match=r"each class once.*\['sad'\]"):
+        balanced_decision(counts, PAIR)
 
 
 def test_balanced_decision_divides_by_class_shares():

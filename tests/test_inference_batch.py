@@ -5,13 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import FakeDetector, FakeModel, made_image, save_image
-from PIL import Image, ImageSequence
+from fakes import FakeDetector, FakeModel, save_image
 
 from builder_tools.cards import ModelCard
 from builder_tools.inference import BatchRow, BatchTable, Inference
 from builder_tools.inference import batch as batch_module
-from builder_tools.inference.batch import named_images
 from builder_tools.media import open_image, write_image
 from builder_tools.media.budget import BYTES_PER_WORKER, Budget
 
@@ -293,42 +291,3 @@ def test_what_a_detector_lacks_for_every_image_ends_the_run(error, folder, monke
     monkeypatch.setattr(FakeDetector, "detect", fail)
     with pytest.raises(type(error), match=str(error)):
         batch().run(folder)
-
-
-def filled_again(images):
-    """Yields one array, filled with each image in turn, as a camera's reader may."""
-    kept = np.empty_like(images[0])
-    for image in images:
-        kept[:] = image
-        yield kept
-
-
-def stacked_file(images, path):
-    """A file that holds several images, opened by Pillow, which shows them one after another."""
-    first, *others = map(Image.fromarray, images)
-    first.save(path, save_all=True, append_images=others)
-    return ImageSequence.Iterator(Image.open(path))
-
-
-@pytest.mark.parametrize("kind", ["array", "many.tiff", "many.gif"])
-def test_an_image_that_becomes_the_next_one_is_read_before(tmp_path, kind):
-    images = [made_image(1, value) for value in (20, 200, 20, 200, 120, 20, 200, 20)]
-    expected = [row.emotion for row in batch().run(images)]
-    assert len(set(expected)) > 1
-    for names in (None, [str(number) for number in range(8)]):
-        given = filled_again(images) if kind == "array" else stacked_file(images, tmp_path / kind)
-        rows = list(batch(workers=2).batch_rows(given, names))
-        assert [row.emotion for row in rows] == expected
-        name = "array 0" if kind == "array" else kind
-        assert rows[0].image_path == (name if names is None else "0")
-
-
-def test_an_array_of_a_list_is_not_copied_and_what_cannot_be_read_is_told():
-    class Unreadable:
-        def __array__(self, dtype=None, copy=None):
-            raise RuntimeError("on another device")
-
-    (row,) = batch().batch_rows(iter([Unreadable()]))
-    assert row.status == "unreadable" and "on another device" in row.reason
-    image = made_image(1, 20)
-    assert next(named_images([image]))[1] is image

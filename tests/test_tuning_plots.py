@@ -161,6 +161,13 @@ def test_a_missing_vote_is_refused():
         table_samples(ImageTable(rows, voted.emotions, voted.images), "valid", size_px=12)
 
 
+def test_a_missing_vote_does_not_matter_where_votes_are_not_used():
+    seven = image_table([4, 5], split="valid", emotions=EmotionSet(tuple("abcdefg")))
+    rows = with_votes(seven, votes(happiness=8), votes(neutral=10)).table.assign(anger=[np.nan, 0])
+    found = table_samples(ImageTable(rows, seven.emotions, seven.images), "valid", size_px=12)
+    assert found.targets.argmax(1).tolist() == [4, 5]
+
+
 def test_samples_in_files_are_decoded_when_asked_for(tmp_path):
     table = image_table([0, 1], emotions=EmotionSet(("calm", "wild")))
     paths = [tmp_path / name for name in table.table["name"]]

@@ -245,6 +245,16 @@ def test_a_configuration_of_old_is_one_of_emotions():
     assert TrainingConfig.from_dict(json.loads(json.dumps(both.to_dict()))) == both
 
 
+def test_shares_that_are_off_by_a_rounding_are_taken():
+    """One that is 1 less all others may be -3e-8, and a sum of float16 may be 1.001."""
+    shares = np.array([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]], np.float32)
+    less = shares.copy()
+    less[:, 2] = -6e-8
+    for given in (less, shares * np.float32(1.0000002), shares.astype(np.float16)):
+        TASKS["emotion"].check_targets(given)
+        TASKS["both"].check_targets(np.c_[given, [[-1, 1], [0, 0]]])
+
+
 @pytest.mark.parametrize(
     ("task", "targets"),
     [

@@ -111,8 +111,8 @@ def plan_made(
     if not missing:
         return ClassPlan(label, rows, rows[:0], 0, 0)
     shuffled = np.random.default_rng(seed).permutation(rows)
-    parents = np.sort(shuffled[round(shares.train_part * len(rows)) :])
-    interpolated = round(shares.modify_coef * missing)
+    parents = np.sort(shuffled[round(float(shares.train_part) * len(rows)) :])
+    interpolated = round(float(shares.modify_coef) * missing)
     needed = 2 if interpolated else 1
     if len(parents) < needed:
         raise ValueError(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from builder_tools.media import read_image
 from builder_tools.media.arrays import array_to_rgb, as_array
-from builder_tools.media.images import as_now, is_one_image
+from builder_tools.media.images import is_one_image
 
 CHANNELS = (1, 3, 4)
 
@@ -28,9 +28,9 @@ def as_faces(faces: Any) -> np.ndarray | list[np.ndarray]:
     if is_one_image(faces):
         faces = [faces]
     if not hasattr(faces, "__array__"):
-        if isinstance(faces, Iterator):  # which may fill one array again and again
-            faces = map(as_now, faces)
-        return [_face(index, face) for index, face in enumerate(faces)]
+        read = (_face(index, face) for index, face in enumerate(faces))
+        # What is no collection, such as a generator, may fill one array again and again.
+        return list(read) if isinstance(faces, Collection) else list(map(np.array, read))
     faces = as_array(faces)  # of one size, converted together, so that floats share one range
     if not len(faces):
         return []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from builder_tools.cli.model import add_model_options, make_inference, progress_bar
 from builder_tools.cli.over_time import SMOOTH_S
-from builder_tools.cli.verb import Verb, folder_to_write, need_video, positive, seed
+from builder_tools.cli.verb import Verb, folder_to_write, need_video, positive, print_escaped, seed
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +104,7 @@ def _run(options: argparse.Namespace) -> int:
         print(describe(highlight))
     _draw(found, settings, options.out / "highlights.png")
     for line in found.problems:
-        print(line, file=sys.stderr)
+        print_escaped(line)
     print(f"Written: {', '.join(str(path) for path in found.files)}", file=sys.stderr)
     return 1 if any(report.problem for report in found.reports) else 0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from builder_tools.augmentation.strength import AUGMENTATIONS
 from builder_tools.cli.reading import add_data_options, reading_options
 from builder_tools.cli.release import RUNS, add_reports_option, need_study
-from builder_tools.cli.verb import Verb, positive, seed, side
+from builder_tools.cli.verb import Verb, positive, print_escaped, seed, side
 from builder_tools.fields import read_json_object
 from builder_tools.training.optimizers import OPTIMIZERS, PRECISIONS, SCHEDULES
 
@@ -118,7 +118,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"{options.worker_name}: ran {done} trials")
         return 0
     except ConnectionError as error:
-        print(f"builder-tools tune: {error}", file=sys.stderr)
+        print_escaped(f"builder-tools tune: {error}")
         return 1
 
 
@@ -242,7 +242,7 @@ def _report(result) -> int:
         figure.savefig(path, dpi=110)
         print(f"Drawn: {path}", file=sys.stderr)
     for _, row in result.failed.iterrows():
-        print(f"failed: trial {row['trial']}: {row['error']}", file=sys.stderr)
+        print_escaped(f"failed: trial {row['trial']}: {row['error']}")
     return 1 if len(result.failed) else 0
 
 

@@ -8,7 +8,7 @@ there is no interval then.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,17 +44,27 @@ class Figure:
         return cls(float(value), float(low), float(high))
 
     @classmethod
-    def of_share(cls, value: float, drawn: np.ndarray, units: int) -> Figure:
-        """Return a share of images, 0...1, or a mean of shares; else like `of`.
+    def of_share(
+        cls, value: float, drawn: np.ndarray, units: int, parts: Collection[float] = ()
+    ) -> Figure:
+        """Return a share of images, 0...1, or a mean of the shares of classes; else like `of`.
 
         Where all or none are right, so they are in every sample, and the middle 95 % has no
         width. Then the interval is the exact one (Clopper and Pearson, 1934, "The use of
-        confidence or fiducial limits illustrated in the case of the binomial", Biometrika 26).
+        confidence or fiducial limits illustrated in the case of the binomial", Biometrika 26): it
+        ends where all would be right in 2.5 % of the cases. For a mean, that is the least mean of
+        all shares that the classes may have then.
+
+        Args:
+            value: Value for all images.
+            drawn: As for `of`.
+            units: As for `of`.
+            parts: How many of the units each class has; empty if the value is no mean.
         """
         found = cls.of(value, drawn, units)
         if found.low != found.high or found.value not in (0, 1):
             return found
-        least = 0.025 ** (1 / units)
+        least = _least_mean(np.array([*parts] or [units], np.float64))
         return cls(1.0, least, 1.0) if found.value else cls(0.0, 0.0, 1 - least)
 
     @property
@@ -70,6 +80,20 @@ class Figure:
     def entries(self, name: str) -> dict[str, Any]:
         """Return the JSON values for a card: `name` and `name_95`."""
         return {name: self.rounded, f"{name}_95": self.interval}
+
+
+def _least_mean(parts: np.ndarray) -> float:
+    """Return the least mean of shares p of classes of n faces with a product of all p^n = 0.025.
+
+    There, each p is n times the same factor, or 1.
+    """
+    parts = np.sort(parts[parts > 0])
+    for count in range(len(parts), 0, -1):  # so many of the rarest have a share below 1
+        few = parts[:count]
+        shares = few * math.exp((math.log(0.025) - (few * np.log(few)).sum()) / few.sum())
+        if shares[-1] <= 1:
+            break
+    return float((shares.sum() + len(parts) - count) / len(parts))
 
 
 def redraw(counts: np.ndarray, seed: int) -> np.ndarray:

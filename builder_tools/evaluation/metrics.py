@@ -10,6 +10,7 @@ each with all their images (`bootstrap`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -115,10 +116,16 @@ def evaluate(
         owners = tables.reshape(people, k, k).any(axis=2).sum(axis=0)
     units = len(y_true) if people is None else people
     means, drawn_means = mean_figures(confusion), mean_figures(drawn)
+    parts = owners * (units / owners.sum())  # of units, by class: nobody counts for more than one
     return Evaluation(
         emotions=emotions,
         n=len(y_true),
-        **{name: Figure.of_share(value, drawn_means[name], units) for name, value in means.items()},
+        **{
+            name: Figure.of_share(
+                value, drawn_means[name], units, () if name == "accuracy" else parts
+            )
+            for name, value in means.items()
+        },
         per_class_recall={
             name: Figure.of_share(*found)
             for name, *found in zip(
@@ -187,7 +194,7 @@ def balanced_decision(
     """
     check_range(0, strength=strength)
     if hasattr(shares, "keys"):
-        shares = _in_label_order(dict(shares.items()), emotions)
+        shares = _in_label_order(list(shares.items()), emotions)
     shares = np.asarray(shares, np.float64)
     if shares.shape != (len(emotions),) or not np.isfinite(shares).all():
         raise ValueError(
@@ -200,8 +207,11 @@ def balanced_decision(
     return {name: float(bias) for name, bias in zip(emotions, biases, strict=True)}
 
 
-def _in_label_order(shares: Mapping[Hashable, float], emotions: EmotionSet) -> list[float]:
+def _in_label_order(given: list[tuple[Hashable, float]], emotions: EmotionSet) -> list[float]:
     """Return the shares of a table by class or label; 0 for those that are not in it."""
+    shares = dict(given)
+    if twice := [key for key, count in Counter(key for key, _ in given).items() if count > 1]:
+        raise ValueError(f"Expected shares of each class once. Received more than once: {twice}.")
     keys = list(emotions) if set(shares) & set(emotions) else list(range(len(emotions)))
     if unknown := [key for key in shares if key not in keys]:
         raise ValueError(f"Expected shares of {list(emotions)}, or by label. Received: {unknown}.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
@@ -270,11 +270,12 @@ def named_images(
     """Yield each image with the name of its row.
 
     Args:
-        sources: The images; what an iterator gives may change once the next is taken.
+        sources: The images; what no collection gives, such as a generator, may be changed or closed
+            once the next is taken.
         names: Their names; None uses bare file names, and for other sources their type and
             number.
     """
-    kept = as_now if isinstance(sources, Iterator) else lambda source: source
+    kept = (lambda source: source) if isinstance(sources, Collection) else as_now
     if names is not None:
         yield from zip(names, map(kept, sources), strict=False)
         return
@@ -313,7 +314,14 @@ def classify_images(
         batch_size: Number of images classified together.
         workers: Number of threads.
     """
-    prepared = ordered_map(prepare, named, workers=workers, ahead=IMAGES_AHEAD * workers)
+    prepared = ordered_map(
+        prepare,
+        named,
+        workers=workers,
+        ahead=IMAGES_AHEAD * workers,
+        weigh=lambda one: getattr(one[1], "nbytes", 0),
+        most_weight=prepare.budget.most,
+    )
     while batch := list(islice(prepared, batch_size)):
         yield from _rows(batch, read, model, prepare.policy)
 

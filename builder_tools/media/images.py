@@ -18,8 +18,9 @@ import stat
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import cv2
 import numpy as np
@@ -58,11 +59,13 @@ class OpenedImage:
         needed_bytes: Approximate memory for decoding and processing it.
         decode: Returns `(H, W, 3)` uint8 RGB and a note, "" if there is nothing to say; raises
             an `ImageError` on failure.
+        nbytes: Memory that its pixels take already, if it is decoded.
     """
 
     name: str
     needed_bytes: int
     decode: Callable[[], tuple[np.ndarray, str]]
+    nbytes: int = 0
 
 
 def read_image(
@@ -109,6 +112,8 @@ def open_image(
     source: Any, *, max_pixels: int | None = None, max_side: int | None = None
 ) -> OpenedImage:
     """Return an image ready to be decoded; arguments and errors are those of `read_image`."""
+    if isinstance(source, OpenedImage):
+        return source
     limits = image_limits(max_pixels, max_side)
     name = name_of(source)
     if is_address(source):
@@ -162,21 +167,26 @@ def is_one_image(source: Any) -> bool:
 
 
 def as_now(source: Any) -> Any:
-    """Return an image that its giver may change or go on from, such as it is now.
+    """Return an image such as it is now, for `open_image`; its giver may change or close it then.
 
-    Arrays are copied, since a generator may fill the same one again, and of a Pillow image that
-    holds several the present one is read. Anything else is returned as it is, also what cannot be
-    read: `read_image` says why.
+    Open files and buffers are read, Pillow images and arrays decoded. Paths and addresses are
+    returned as they are. What cannot be read gives its error when it is decoded.
     """
-    is_pillow = _is_pillow_image(source)
+    if isinstance(source, str | os.PathLike | bytes):
+        return source
     try:
-        if is_pillow and getattr(source, "n_frames", 1) > 1:
-            return read_image(source)
-        if hasattr(source, "__array__") and not is_pillow:
-            return np.array(as_array(source))
-    except (*IMAGE_ERRORS, EOFError, SyntaxError):  # the latter two are Pillow's
-        pass
-    return source
+        opened = open_image(source)
+        if not (_is_pillow_image(source) or hasattr(source, "__array__")):
+            return opened
+        read, note = opened.decode()
+    except IMAGE_ERRORS as error:
+        return OpenedImage(name_of(source), 0, partial(_fail, error))
+    image = np.array(read)  # `read` may be the giver's own array
+    return OpenedImage(opened.name, 0, lambda: (image, note), image.nbytes)
+
+
+def _fail(error: Exception) -> NoReturn:
+    raise error
 
 
 def write_image(path: str | Path, image_rgb: np.ndarray, *, overwrite: bool = True) -> Path:

@@ -34,8 +34,9 @@ def table_samples(table: ImageTable, split: str, *, size_px: int, soft: bool = T
     indices = part.table["index"].to_numpy(np.int64)
     in_memory = part.images is not None and (indices >= 0).all()
     images = part.images[indices] if in_memory else part.resized(size_px)
-    if soft and part.votes is not None and part.emotions == NINE_EMOTIONS:
-        return Samples(images, vote_distribution(part.votes))
+    votes = part.votes if soft and part.emotions == NINE_EMOTIONS else None
+    if votes is not None:
+        return Samples(images, vote_distribution(votes))
     labels, k = part.labels, len(part.emotions)
     wrong = (labels < 0) | (labels >= k)
     if wrong.any():

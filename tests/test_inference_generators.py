@@ -78,13 +78,14 @@ def painted_over(images):
     "given",
     [
         lambda images, paths: Film(images),
+        lambda images, paths: map(memoryview, filled_again(images)),
         lambda images, paths: painted_over(images),
         lambda images, paths: closed_after_each(paths, Image.open),
         lambda images, paths: closed_after_each(paths, lambda path: path.open("rb")),
         lambda images, paths: one_buffer(paths, lambda kept: kept),
         lambda images, paths: one_buffer(paths, memoryview),
     ],
-    ids=["film", "painted", "closed image", "closed file", "bytearray", "memoryview"],
+    ids=["film", "view", "painted", "closed image", "closed file", "bytearray", "memoryview"],
 )
 def test_what_an_iterator_gives_may_be_changed_or_closed_afterwards(tmp_path, given):
     images = [made_image(1, value) for value in (20, 200, 20, 200, 120, 20, 200, 20)]

@@ -169,20 +169,20 @@ def is_one_image(source: Any) -> bool:
 def as_now(source: Any) -> Any:
     """Return an image such as it is now, for `open_image`; its giver may change or close it then.
 
-    Open files and buffers are read, Pillow images and arrays decoded. Paths and addresses are
-    returned as they are. What cannot be read gives its error when it is decoded.
+    Open files and buffers are read, Pillow images decoded, and arrays copied. Paths and
+    addresses are returned as they are. What cannot be read gives its error when it is decoded.
     """
     if isinstance(source, str | os.PathLike | bytes):
         return source
     try:
         opened = open_image(source)
-        if not (_is_pillow_image(source) or hasattr(source, "__array__")):
-            return opened
-        read, note = opened.decode()
+        if _is_pillow_image(source):
+            image, note = opened.decode()
+            return OpenedImage(opened.name, 0, lambda: (image, note), image.nbytes)
+        is_pixels = isinstance(source, memoryview) and source.ndim > 1
+        return np.array(source) if is_pixels or hasattr(source, "__array__") else opened
     except IMAGE_ERRORS as error:
         return OpenedImage(name_of(source), 0, partial(_fail, error))
-    image = np.array(read)  # `read` may be the giver's own array
-    return OpenedImage(opened.name, 0, lambda: (image, note), image.nbytes)
 
 
 def _fail(error: Exception) -> NoReturn:

@@ -41,8 +41,8 @@ def fused_batch_norm(network: keras.Model) -> Iterator[None]:
     """Compute batch normalisations of images in one operation each, while this is entered.
 
     With TensorFlow, Keras computes each in a dozen operations, in float32, which on a CPU takes
-    most of the time that a step of training takes. What comes out is the same but for rounding.
-    Other backends fuse them themselves, so nothing changes there.
+    about half of the time of a compact network's training. What comes out is the same but for
+    rounding. Other backends fuse them themselves, so nothing changes there.
 
     Args:
         network: Any network. Graphs traced meanwhile keep the fused operations.

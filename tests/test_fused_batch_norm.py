@@ -25,7 +25,8 @@ def after_steps(network: keras.Model, *, fused: bool, frozen: bool = False) -> l
     copy.set_weights(network.get_weights())
     for layer in batch_norm_layers(copy):
         layer.trainable = not frozen
-    copy.compile(keras.optimizers.SGD(0.01), "categorical_crossentropy")
+    loss = "categorical_crossentropy"
+    copy.compile(keras.optimizers.SGD(0.01), loss, run_eagerly=True)
     for _ in range(3):
         if fused:
             with fused_batch_norm(copy):

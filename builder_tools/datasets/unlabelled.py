@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import lzma
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
@@ -14,9 +12,7 @@ import numpy as np
 
 from builder_tools.datasets.table import list_of_unreadable
 from builder_tools.media import IMAGE_SUFFIXES, read_image, resize_square
-
-DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
-"""Errors raised when reading from a zip that was altered, or that needs a password."""
+from builder_tools.media.zip_names import DAMAGED_ZIP
 
 
 def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Decodes the names of files in zip archives by their true encoding.
+"""Zip archives: the names of their files by their true encoding, and what damaged ones raise.
 
 A zip either marks a name as UTF-8 or says nothing; then it is in whichever encoding the packing
 computer used. `zipfile` assumes the DOS code page 437, which garbles names packed by a Mac (UTF-8)
@@ -7,11 +7,15 @@ or a Russian Windows (code page 866, or 1251 by some programs).
 
 from __future__ import annotations
 
+import lzma
 import re
 import struct
 import zlib
 from contextlib import suppress
-from zipfile import ZipInfo
+from zipfile import BadZipFile, ZipInfo
+
+DAMAGED_ZIP = (BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
+"""Errors raised when reading from a zip that was altered, or that needs a password."""
 
 _IS_UTF8 = 0x800
 _UNICODE_PATH = 0x7075

@@ -102,6 +102,8 @@ def test_registries_are_light() -> None:
         ("export run --out x --emotions sad --emotions happy", "emotions", ["sad", "happy"]),
         ("tune --unfreeze 1 --unfreeze 2", "unfreeze", ["1", "2"]),
         ("benchmark --models a --models b", "models", ["a", "b"]),
+        ("benchmark --detectors haar --detectors ssd", "detectors", ["haar", "ssd"]),
+        ("export n --out m --format onnx --format tflite", "format", ["onnx", "tflite"]),
     ],
 )
 def test_options_of_several_words_may_be_given_again(words, option, meant):

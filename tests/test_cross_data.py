@@ -76,6 +76,18 @@ def test_no_common_class_is_a_sentence():
         judge_common("cats", ["purr", "Ahegao"], np.ones((2, 3)), MODEL)
 
 
+def test_lists_and_numbers_are_taken_and_other_counts_refused():
+    lists = judge_common("faces", WORDS, PROBABILITIES.tolist(), MODEL, found=[True] * len(WORDS))
+    arrays = judge_common("faces", np.array(WORDS), PROBABILITIES, MODEL, found=np.ones(5, bool))
+    assert lists.to_dict() == arrays.to_dict() and lists.found == 1
+    with pytest.raises(ValueError, match=r"knows .*Received: 1, 2"):
+        judge_common("faces", [1, 2], PROBABILITIES[:2], MODEL)
+    with pytest.raises(ValueError, match="Expected probabilities of 3 classes for each of"):
+        judge_common("faces", WORDS, PROBABILITIES[1:], MODEL)
+    with pytest.raises(ValueError, match="a group for each"):
+        judge_common("faces", WORDS, PROBABILITIES, MODEL, groups=["ann"])
+
+
 def test_texts_hold_the_figures():
     row = judge_common("faces", WORDS, PROBABILITIES, MODEL).to_dict()
     text = format_cross(row)

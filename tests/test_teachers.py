@@ -192,15 +192,18 @@ def write_faces(folder, count):
     return faces
 
 
-def test_unlabelled_faces_of_folders_and_zips_come_in_order_and_grey(tmp_path):
+def test_unlabelled_faces_of_folders_and_zips_come_in_order_and_grey(tmp_path, caplog):
     faces = write_faces(tmp_path / "faces/deep", 3)
+    (tmp_path / "faces/deep/2.png").rename(tmp_path / "faces/deep/2 without suffix")
     (tmp_path / "faces/notes.txt").write_text("no image")
     with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
-        archive.write(tmp_path / "faces/deep/1.png", "some/1.png")
+        archive.write(tmp_path / "faces/deep/1.png", "some/1")
+        archive.writestr("labels.csv", "path,emotion")
     found = unlabelled_faces(
         [str(tmp_path / "faces"), str(tmp_path / "faces.zip")], size_px=20, grey=True
     )
     np.testing.assert_array_equal(found, np.concatenate([faces, faces[1:2]]))
+    assert "notes.txt" in caplog.text and "labels.csv" in caplog.text
 
 
 def test_places_without_faces_are_refused(tmp_path):

@@ -199,6 +199,22 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, folder):
     assert not list(folder.iterdir())
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_zips_whose_unpacking_has_no_bounds_are_refused(tmp_path, folder, packing):
+    """Half a kilobyte of bzip2 unpacks to 500 MB in one step, whatever the header says."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        archive.writestr("a.jpg", bytes(1000))
+    assert refused(unpack_images, path, folder, LIMITS).code == "zip_password"
+
+
+def test_images_without_a_suffix_are_unpacked(tmp_path, folder, astronaut):
+    files = {"a/3f2c": encoded(astronaut), "a/.b": encoded(astronaut), "notes": b"x", "empty": b""}
+    unpacked = unpack_images(make_zip(tmp_path / "a.zip", files), folder, LIMITS)
+    assert list(unpacked.paths) == ["3f2c"] and unpacked.ignored == 3
+    assert read_image(unpacked.paths["3f2c"]).shape == astronaut.shape
+
+
 def test_a_zip_that_lies_about_its_sizes_is_cut_off(tmp_path, folder):
     """The header says 10 bytes; zipfile stops there, and its check sum tells."""
     path = make_zip(tmp_path / "a.zip", {"liar.jpg": bytes(5_000_000)})

@@ -24,10 +24,10 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detectors",
         nargs="+",
+        action="extend",
         metavar="DETECTOR",
         choices=list(DETECTORS),
-        default=[DEFAULT_DETECTOR],
-        help=f"one or more of {', '.join(DETECTORS)}",
+        help=f"one or more of {', '.join(DETECTORS)} (default: {DEFAULT_DETECTOR})",
     )
     parser.add_argument("--repeats", type=positive, default=20, help="repeats of each image")
     parser.add_argument("--json", action="store_true", help="print one JSON line per row")
@@ -40,16 +40,17 @@ def _run(options: argparse.Namespace) -> None:
     from builder_tools.timing import time_images, time_models
 
     models = options.models or [card.name for card in list_models()]
+    detectors = options.detectors or [DEFAULT_DETECTOR]
     for model in models:
         find_model(model)
     images = [read_image(image) for image in options.images]
     rows = itertools.chain(
         time_models(models, repeats=5 * options.repeats),
-        time_images(images, detectors=options.detectors, models=models, repeats=options.repeats)
+        time_images(images, detectors=detectors, models=models, repeats=options.repeats)
         if images
         else (),
     )
-    count = len(models) * (1 + len(options.detectors) * bool(images))
+    count = len(models) * (1 + len(detectors) * bool(images))
     print(f"{platform.machine()}, {os.cpu_count()} cores", file=sys.stderr)
     if not options.json:
         print(f"{'detector':<12}{'model':<12}{'images':>9}{'faces':>7}{'median':>11}{'95 %':>11}")

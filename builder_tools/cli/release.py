@@ -261,8 +261,9 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="new model folder to write")
     parser.add_argument("--size", type=side, help="side of the input, px (default: as trained)")
     parser.add_argument(
-        "--format", nargs="+", default=["onnx"], choices=[suffix[1:] for suffix in WRITERS]
-    )
+        "--format", nargs="+", action="extend", choices=[suffix[1:] for suffix in WRITERS],
+        help="files to write; the first is deployed (default: onnx)",
+    )  # fmt: skip
     parser.add_argument(
         "--emotions", nargs="+", action="extend", help="class order (default: the run's, or data's)"
     )
@@ -279,7 +280,7 @@ def _run_export(options: argparse.Namespace) -> None:
         options.network,
         options.out,
         size=options.size,
-        suffixes=[f".{name}" for name in options.format],
+        suffixes=[f".{name}" for name in dict.fromkeys(options.format or ["onnx"])],
         emotions=options.emotions,
         data=options.data,
         source=options.source,

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path, PurePath, PurePosixPath
+from operator import itemgetter
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from builder_tools.datasets.table import list_of_unreadable
-from builder_tools.media import IMAGE_SUFFIXES, read_image, resize_square
-from builder_tools.media.zip_names import DAMAGED_ZIP
+from builder_tools.media import FoundImages, find_images, read_image, resize_square
+from builder_tools.media.listing import NO_IMAGE
+from builder_tools.media.zip_names import DAMAGED_ZIP, images_in_zip
+
+logger = logging.getLogger(__name__)
 
 
 def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.ndarray:
-    """Read every image in some folders and zips, found by its suffix, whatever its label.
+    """Read every image in some folders and zips, whatever its label; warn of what is none.
 
     Args:
         places: Folders (including all subfolders) or zips.
@@ -49,23 +54,23 @@ def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.n
 
 
 def _image_files(place: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Yield each image's name and a function that reads it; hidden files are skipped."""
+    """Yield each image's name and a function that reads it; warn of files that are no images."""
     if not place.exists():
         raise FileNotFoundError(f"Expected a folder or zip of faces. Received: {place}, not there.")
     if place.is_dir():
-        for path in sorted(place.rglob("*")):
-            name = path.relative_to(place)
-            if _is_image(name) and not path.is_dir():
-                yield str(name), path.read_bytes
+        found = find_images(place)
+        _warn(found)
+        yield from ((str(path.relative_to(place)), path.read_bytes) for path in sorted(found.paths))
         return
     if not zipfile.is_zipfile(place):
         raise ValueError(f"Expected a folder or zip of faces. Received: {place}, neither.")
     with zipfile.ZipFile(place) as archive:
-        for name in sorted(archive.namelist()):
-            if _is_image(PurePosixPath(name)) and not name.endswith("/"):
-                yield name, partial(archive.read, name)
+        images, others = images_in_zip(archive)
+        _warn(FoundImages(place, (), {NO_IMAGE: tuple(others)} if others else {}))
+        for name, entry in sorted(images, key=itemgetter(0)):
+            yield name, partial(archive.read, entry)
 
 
-def _is_image(name: PurePath) -> bool:
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
-    return name.suffix.lower() in IMAGE_SUFFIXES and not hidden
+def _warn(found: FoundImages) -> None:
+    for sentence in found.sentences():
+        logger.warning("%s: %s.", found.folder, sentence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -71,8 +72,18 @@ def judge_common(
         found: `(n,)` bool, whether a face was found; None if no detector was used.
 
     Raises:
-        ValueError: If there is no common class, or no image.
+        ValueError: If there is no common class, or no image, or the numbers of words,
+            probabilities and groups differ; see `evaluate`, too.
     """
+    words, probabilities = [str(word) for word in words], np.asarray(probabilities, np.float64)
+    if probabilities.shape != (len(words), len(emotions)):
+        raise ValueError(
+            f"Expected probabilities of {len(emotions)} classes for each of {len(words)} images "
+            f"of {name}. Received: {probabilities.shape}."
+        )
+    people = None if groups is None else list(groups)
+    if people is not None and len(people) != len(words):
+        raise ValueError(f"Expected a group for each of {len(words)}. Received: {len(people)}.")
     meant = {word: class_of(word, emotions, {}) for word in set(words)}
     known = {word: emotions.label(name) for word, name in meant.items() if name in emotions}
     labels = np.array([known.get(word, -1) for word in words], np.int64)
@@ -86,7 +97,7 @@ def judge_common(
     common = EmotionSet([emotions[label] for label in np.unique(labels[kept])])
     place = {emotions.label(emotion): number for number, emotion in enumerate(common)}
     inside = restrict(probabilities[kept], emotions, common)
-    people = None if groups is None else np.asarray(groups, object)[kept]
+    people = None if people is None else list(compress(people, kept))
     unknown = Counter(word for word, keep in zip(words, kept, strict=True) if not keep)
     return CrossJudgement(
         name=name,
@@ -95,7 +106,7 @@ def judge_common(
             np.array([place[n] for n in labels[kept]]), inside, common, groups=people
         ),
         left_out=dict(sorted(unknown.items())),
-        found=None if found is None else float(found[kept].mean()),
+        found=None if found is None else float(np.asarray(found)[kept].mean()),
     )
 
 

@@ -1,4 +1,4 @@
-"""Zip archives: the names of their files by their true encoding, and what damaged ones raise.
+"""Zip archives: the true names of their files, which are images, and what damaged ones raise.
 
 A zip either marks a name as UTF-8 or says nothing; then it is in whichever encoding the packing
 computer used. `zipfile` assumes the DOS code page 437, which garbles names packed by a Mac (UTF-8)
@@ -12,7 +12,10 @@ import re
 import struct
 import zlib
 from contextlib import suppress
-from zipfile import BadZipFile, ZipInfo
+from pathlib import PurePosixPath
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from builder_tools.media.formats import IMAGE_SUFFIXES, SIGNATURE_BYTES, is_surely_image
 
 DAMAGED_ZIP = (BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
 """Errors raised when reading from a zip that was altered, or that needs a password."""
@@ -47,6 +50,31 @@ def zip_entry_name(entry: ZipInfo) -> str:
             if all(map(word.fullmatch, re.findall(r"[^\s\x21-\x40_]+", russian))):
                 return russian
     return packed.decode("cp437")
+
+
+def images_in_zip(archive: ZipFile) -> tuple[list[tuple[str, ZipInfo]], list[str]]:
+    """Return the images of a zip, with their names, and the names of its other files.
+
+    As in folders, an image has an image's suffix or surely an image's first bytes; hidden files,
+    and those that macOS adds, are neither images nor others.
+    """
+    images, others = [], []
+    for entry in archive.infolist():
+        name = zip_entry_name(entry)
+        path = PurePosixPath(name.replace("\\", "/"))
+        if entry.is_dir() or any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
+            continue
+        if path.suffix.lower() in IMAGE_SUFFIXES or _starts_as_image(archive, entry):
+            images.append((name, entry))
+        else:
+            others.append(name)
+    return images, others
+
+
+def _starts_as_image(archive: ZipFile, entry: ZipInfo) -> bool:
+    with suppress(*DAMAGED_ZIP, OSError), archive.open(entry) as file:
+        return is_surely_image(file.read(SIGNATURE_BYTES))
+    return False
 
 
 def _in_extra_field(extra: bytes, packed: bytes) -> str | None:

@@ -20,12 +20,14 @@ from typing import IO, Any
 from builder_tools.fields import check_types
 from builder_tools.media import IMAGE_SUFFIXES, ImageError, ImageLimits
 from builder_tools.media.headers import image_header
-from builder_tools.media.zip_names import zip_entry_name
+from builder_tools.media.zip_names import images_in_zip, zip_entry_name
 
 MEGABYTE = 1_000_000
 MOST_DIRECTORY_BYTES = 5_000_000
 """Largest list of files in a zip: 50,000 files with names of usual length."""
 _ENTRY_BYTES, _CHUNK = 100, 1 << 20
+_BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Ways of packing that `zipfile` unpacks bit by bit; by others 4 KB can become gigabytes."""
 _ZIP_END_BYTES = 1 << 17
 """The end of a zip, which locates its list of files, before a comment of up to 65,535 bytes."""
 MOST_NAME = 120
@@ -315,7 +317,13 @@ def _unpack(
     for name, entry in entries:
         _check_entry_name(name)
         _check_entry_name(entry.filename)
-    images = [(name, entry) for name, entry in entries if _is_image_entry(name, entry)]
+    if any(entry.compress_type not in _BOUNDED for _, entry in entries):
+        raise Refused("zip_password")
+    images = [
+        (name, entry)
+        for name, entry in images_in_zip(archive)[0]
+        if stat.S_IFMT(entry.external_attr >> 16) in (0, stat.S_IFREG)
+    ]
     if not images:
         raise Refused("nothing_in_zip")
     if len(images) > limits.max_images:
@@ -357,13 +365,6 @@ def _check_entry_name(name: str) -> None:
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if ".." in parts or parts[:1] == ("/",) or re.match(r"[A-Za-z]:", name) or "\0" in name:
         raise Refused("zip_path", name=clean_name(name))
-
-
-def _is_image_entry(name: str, entry: zipfile.ZipInfo) -> bool:
-    kind = stat.S_IFMT(entry.external_attr >> 16)
-    path = PurePosixPath(name.replace("\\", "/"))
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return kind in (0, stat.S_IFREG) and not hidden and path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def free_name(name: str, taken: dict[str, int]) -> str:

@@ -1,16 +1,20 @@
 """Cameras: frames in real time, lost ones that come back, and clean ends."""
 
 import logging
+import socket
 import subprocess
 import sys
 import time
+from functools import partial
+from itertools import takewhile
+from threading import Thread
 
 import cv2
 import numpy as np
 import pytest
 from conftest import wait_until
 
-from builder_tools.media import CameraReader
+from builder_tools.media import CameraReader, VideoReader
 from builder_tools.media.addresses import camera_name
 from builder_tools.media.connections import camera_of
 
@@ -206,3 +210,36 @@ def test_a_webcam_is_read_as_rgb_and_opened_again(monkeypatch):
     assert camera.error == (
         "Lost camera 0: it gives no image. 1 attempts to reconnect failed: it does not open."
     )
+
+
+SESSION = b"v=0\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 26\r\na=control:track1\r\n"
+
+
+def serve_rtsp(server, asked):
+    """Describe one film to one client, note how its images should come, and refuse that."""
+    with server.accept()[0] as client:
+        for request in iter(partial(request_lines, client.makefile("rb")), []):
+            word = request[0].split()[0]
+            number = next(line for line in request if line.startswith("CSeq"))
+            asked += [line for line in request if line.startswith("Transport")]
+            status = "461 Unsupported" if word == "SETUP" else "200 OK"
+            body = SESSION if word == "DESCRIBE" else b""
+            head = [f"RTSP/1.0 {status}", number, "Content-Type: application/sdp"]
+            text = "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""])
+            client.sendall(text.encode() + body)
+
+
+def request_lines(file):
+    return [line.decode().strip() for line in takewhile(bytes.strip, file)]
+
+
+@pytest.mark.parametrize("reader", [VideoReader, partial(CameraReader, timeout_s=5)])
+def test_rtsp_is_asked_for_over_tcp_as_packets_of_udp_get_lost(reader):
+    asked: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = Thread(target=serve_rtsp, args=(server, asked))
+        thread.start()
+        with pytest.raises(OSError):
+            reader(f"rtsp://127.0.0.1:{server.getsockname()[1]}/x")
+        thread.join(10)
+    assert asked == ["Transport: RTP/AVP/TCP;unicast;interleaved=0-1"]

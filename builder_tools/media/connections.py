@@ -15,7 +15,6 @@ from builder_tools.media.pyav import decode_past_damage, import_av, open_input, 
 from builder_tools.media.upright import Upright
 
 _LIVE_OPTIONS = {
-    "rtsp_transport": "tcp",
     "analyzeduration": "500000",
     "fpsprobesize": "0",
 }

@@ -117,10 +117,12 @@ def open_input(source: str | Pipe, **options: Any) -> InputContainer:
         OSError: If an address does not answer.
     """
     av = import_av()
+    asked = options.pop("options", {})
     if isinstance(source, str) and "://" in source:
         with explained(camera_name(source)):
-            return av.open(source, metadata_errors="replace", **options)
-    options["options"] = {"format_whitelist": _whitelist(), **options.get("options", {})}
+            own = {"rtsp_transport": "tcp", **asked}  # packets of UDP get lost
+            return av.open(source, metadata_errors="replace", options=own, **options)
+    options["options"] = {"format_whitelist": _whitelist(), **asked}
     if isinstance(source, Pipe):
         start = source.start()
     elif not os.path.exists(source):

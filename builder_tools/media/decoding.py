@@ -61,8 +61,8 @@ def _attempts(data: bytes, header: ImageHeader) -> Iterator:
         yield lambda: _by_opencv(data, header)
     if kind == "TIFF" and header.depth > 8:  # Pillow reads few of these
         yield lambda: _deep(data, header)
-    yield lambda: _by_pillow(data, kind, truncated=False)
-    yield lambda: _cut_short(*_by_pillow(data, kind, truncated=True))
+    yield lambda: _by_pillow(data, header, truncated=False)
+    yield lambda: _cut_short(*_by_pillow(data, header, truncated=True))
     if kind == "JPEG":
         # A progressive JPEG, without the scan at whose beginning it was truncated.
         whole_scans = data[: max(map(data.rfind, _BEFORE_SCANS))] + b"\xff\xd9"
@@ -108,10 +108,11 @@ def _imdecode(data: bytes, flags: int) -> np.ndarray:
     return image
 
 
-def _by_pillow(data: bytes, kind: str, *, truncated: bool) -> Decoded:
+def _by_pillow(data: bytes, header: ImageHeader, *, truncated: bool) -> Decoded:
     from builder_tools.media.pillow import decode_by_pillow
 
-    return decode_by_pillow(data, kind, truncated=truncated)
+    pixels = header.width * header.height
+    return decode_by_pillow(data, header.format, pixels, truncated=truncated)
 
 
 def _upright(image: np.ndarray, data: bytes, header: ImageHeader) -> np.ndarray:
@@ -121,7 +122,8 @@ def _upright(image: np.ndarray, data: bytes, header: ImageHeader) -> np.ndarray:
     if header.format == "TIFF":
         return turn_upright(image, header.orientation)
     try:
-        with open_with_pillow(data, (header.format,)) as opened:
+        pixels = header.width * header.height
+        with open_with_pillow(data, (header.format,), pixels) as opened:
             orientation = orientation_of(opened)
     except Exception:  # the pixels are fine, only their orientation is unknown
         return image

@@ -1,7 +1,7 @@
 """Reads the format, width and height of an image from its first bytes, before decoding.
 
-JPEG, PNG, WebP and BMP, which come by the thousand, are parsed here; the rest by Pillow, which is
-imported only then.
+JPEG, PNG, WebP and BMP, which come by the thousand, are parsed here, as are icons, which Pillow
+decodes when it opens them; the rest by Pillow, which is imported only then.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import re
 import struct
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from builder_tools.media.formats import format_of, formats_in_words
@@ -18,11 +20,13 @@ _ORIENTATION = 0x0112
 _FILE_TYPE, _MORE_BELOW = 0x00FE, 0x014A
 """Tags of TIFFs: whether an image is a smaller copy of another, and where directories below it are,
 which hold the sensor's values in the raw photographs of most cameras."""
+_SIZE_TAGS = {256: "width", 257: "height", 258: "bits", 277: "channels"}
 _SIZES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _START_OF_SCAN = 0xDA
-_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_SCAN, _END_OF_IMAGE = b"\xff\xda", 0xD9
+_SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
+"""Markers with a length after them, and that of the end."""
 MOST_SCANS, USUAL_SCANS = 200, 20
 SCANNED_PIXELS = 4_000_000_000
 """Most pixels to decode in all scans of one JPEG: about two minutes. Progressive ones have about
@@ -74,7 +78,7 @@ def image_header(data: bytes, name: str = "the image") -> ImageHeader:
             needs a package that is not installed.
     """
     kind = format_of(data)
-    read = {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "BMP": _bmp}.get(kind)
+    read = {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "BMP": _bmp, "ICO": _ico}.get(kind)
     try:
         header = _by_pillow(kind, data) if read is None else read(data)
     except ImageError as error:
@@ -126,12 +130,12 @@ def _check_scans(data: bytes, start: int, pixels: int) -> None:
     if data.count(_SCAN, start) <= most:
         return
     scans, at = 0, start
-    while (at := data.find(_SCAN, at)) >= 0 and scans <= most:
-        scans += 1
-        after = _MARKER.search(data, at + 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
-        if after is None or after.group() == _END_OF_IMAGE:
+    while scans <= most and (found := _SEGMENT.search(data, at)):
+        marker, at = data[found.end() - 1], found.end()
+        if marker == _END_OF_IMAGE:
             break
-        at = after.start()
+        scans += marker == _START_OF_SCAN
+        at += int.from_bytes(data[at : at + 2], "big")  # what is in a segment is no marker
     if scans > most:
         raise ImageError(
             f"it is a JPEG of more than {most} scans, which would take very long to decode. "
@@ -140,12 +144,16 @@ def _check_scans(data: bytes, start: int, pixels: int) -> None:
 
 
 def _png(data: bytes) -> ImageHeader:
+    if data[12:16] != b"IHDR":
+        raise ValueError("its size does not come first")
     width, height, depth = struct.unpack(">LLB", data[16:25])
     return ImageHeader("PNG", width, height, depth)
 
 
 def _webp(data: bytes) -> ImageHeader:
     chunk = data[12:16]
+    if data[:4] != b"RIFF":  # decoders take such a file for the pixels alone, of another size
+        raise ValueError("no container")
     if chunk == b"VP8X":
         width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
         if len(data) < 30:
@@ -167,6 +175,22 @@ def _bmp(data: bytes) -> ImageHeader:
     return ImageHeader("BMP", width, abs(height))
 
 
+def _ico(data: bytes) -> ImageHeader:
+    """Read the size of an icon's largest image from that image: the icon's own list may differ."""
+    (count,) = struct.unpack_from("<H", data, 4)
+    found = []
+    for entry in range(6, 6 + 16 * count, 16):
+        (place,) = struct.unpack_from("<L", data, entry + 12)
+        start = data[place : place + 64]
+        if format_of(start) == "PNG":
+            found.append(_png(start))
+        else:  # a BMP without its first 14 bytes, and with a mask below it
+            image = _bmp(bytes(14) + start)
+            found.append(ImageHeader("BMP", image.width, image.height // 2))
+    largest = max(found, key=lambda image: image.width * image.height)
+    return ImageHeader("ICO", largest.width, largest.height)
+
+
 def _by_pillow(kind: str | None, data: bytes) -> ImageHeader:
     from builder_tools.media.pillow import open_heif, open_with_pillow
 
@@ -185,6 +209,10 @@ def _tiff(data: bytes) -> ImageHeader:
 
     from builder_tools.media.pillow import quiet_pillow
 
+    given = Counter(tag for tag, _ in _tiff_tags(data))
+    twice = [name for tag, name in _SIZE_TAGS.items() if given[tag] > 1]
+    if twice:  # one decoder takes the first, another the last
+        raise ImageError(f"it is a TIFF that gives its {' and '.join(twice)} more than once.")
     file = io.BytesIO(data)
     start = file.read(8)
     start += file.read(8) if start[2:4] in (b"+\0", b"\0+") else b""
@@ -207,13 +235,23 @@ def _tiff(data: bytes) -> ImageHeader:
 
 def tiff_as_stored(data: bytes) -> bytes:
     """Return a TIFF that asks for no turning, as OpenCV obeys that tag for some pixels only."""
-    order = "<" if data.startswith(b"II") else ">"
-    is_big = data[2:4] in (b"+\0", b"\0+")
+    for tag, value in _tiff_tags(data):
+        if tag == _ORIENTATION:
+            upright = struct.pack(f"{_tiff_order(data)}H", 1)
+            return b"".join((data[:value], upright, data[value + 2 :]))
+    return data
+
+
+def _tiff_tags(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the tags of the first directory, each with the place of its value, or of a pointer."""
+    order, is_big = _tiff_order(data), data[2:4] in (b"+\0", b"\0+")
     (start,) = struct.unpack_from(order + ("Q" if is_big else "L"), data, 8 if is_big else 4)
     (count,) = struct.unpack_from(order + ("Q" if is_big else "H"), data, start)
     first, size = (start + 8, 20) if is_big else (start + 2, 12)
     for entry in range(first, first + count * size, size):
-        if struct.unpack_from(f"{order}H", data, entry) == (_ORIENTATION,):
-            value = entry + size - (8 if is_big else 4)
-            return b"".join((data[:value], struct.pack(f"{order}H", 1), data[value + 2 :]))
-    return data
+        (tag,) = struct.unpack_from(f"{order}H", data, entry)
+        yield tag, entry + size - (8 if is_big else 4)
+
+
+def _tiff_order(data: bytes) -> str:
+    return "<" if data.startswith(b"II") else ">"

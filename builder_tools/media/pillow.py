@@ -1,16 +1,19 @@
 """Images read by Pillow: formats that OpenCV cannot read, or reads less well, and Pillow images.
 
-Pillow takes 45 ms to import, so it is imported when first needed.
+Pillow takes 45 ms to import, so it is imported when first needed. What a small file could make it
+do for hours, or in gigabytes, is kept from it: see `_tamed` and `_bound_tags`.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import IO, TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -26,37 +29,109 @@ _TRANSPOSING = frozenset({5, 6, 7, 8})
 _FLIP_BY_ORIENTATION = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 _WITH_ALPHA = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 _settings = threading.Lock()
+_GIF_BLOCK = re.compile(rb"[!,;]")
+_GIF_EXTENSION, _GIF_CONTROL = 0x21, 0xF9
+_PLAIN_PPM = re.compile(rb"P[123]\s")
+_PPM_COMMENT = re.compile(rb"#[^\r\n]*[\r\n]?")
+_MOST_SHARED = 10_000_000
+"""Bytes that the tags of Exif data or of a TIFF may hold beyond those that are there."""
 
 
 @contextmanager
-def quiet_pillow(*, truncated: bool = False) -> Iterator[None]:
+def quiet_pillow(*, truncated: bool = False, most_pixels: int | None = None) -> Iterator[None]:
     """Let Pillow quietly open whatever our own limits allow, and restore its settings."""
     from PIL import Image, ImageFile
 
+    _bound_tags()
     with _settings, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, truncated
+        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = most_pixels, truncated
         try:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def open_with_pillow(data: bytes, formats: Sequence[str]) -> Image:
-    """Return an image in one of the given formats, its pixels not yet decoded.
+@cache
+def _bound_tags() -> None:
+    """Let Pillow read no more bytes for the tags of a directory than are there, and some.
+
+    Tags may all point to the same bytes, of which Pillow keeps a copy each: 100 kB became 1 GB.
+    """
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    load = ImageFileDirectory_v2.load
+
+    def load_bounded(self: ImageFileDirectory_v2, fp: IO[bytes]) -> None:
+        load(self, _Bounded(fp))  # type: ignore[arg-type]
+
+    setattr(ImageFileDirectory_v2, "load", load_bounded)  # noqa: B010 - mypy knows it as fixed
+
+
+class _Bounded:
+    """A file of which no more can be read than it has, and `_MOST_SHARED` bytes again."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.seek, self.tell, self._read = file.seek, file.tell, file.read
+        place = file.tell()
+        self._left = file.seek(0, io.SEEK_END) + _MOST_SHARED
+        file.seek(place)
+
+    def read(self, size: int) -> bytes:
+        data = self._read(min(size, self._left))
+        self._left -= len(data)
+        return data
+
+
+def _tamed(data: bytes, kind: str) -> bytes:
+    """Return an image file without the comments that Pillow takes out, or joins, one by one.
+
+    It copies all for each: 30 MB of them would take hours. Nothing else changes.
+    """
+    if kind == "PPM" and _PLAIN_PPM.match(data):
+        return _PPM_COMMENT.sub(b"", data)
+    return _without_extensions(data) if kind == "GIF" else data
+
+
+def _without_extensions(data: bytes) -> bytes:
+    """Return a GIF without what stands before its first image, except how that is shown."""
+    at = start = 13 + (6 << (data[10] & 7) if data[10] & 0x80 else 0)
+    control = b""
+    while (block := _GIF_BLOCK.search(data, at)) and data[block.start()] == _GIF_EXTENSION:
+        at = block.start() + 2
+        while size := data[at]:
+            at += size + 1
+        at += 1
+        if data[block.start() + 1] == _GIF_CONTROL:
+            control = data[block.start() : at]
+    return b"".join((data[:start], control, data[at:]))
+
+
+def open_with_pillow(data: bytes, formats: Sequence[str], most_pixels: int | None = None) -> Image:
+    """Return an image in one of the given formats, its pixels not yet decoded, except of an icon.
+
+    Args:
+        data: Contents of the file.
+        formats: Names that Pillow has for them.
+        most_pixels: Pixels that it has by its header, if that was read before.
 
     Raises:
-        ValueError: If it is in none of them.
+        ImageError: If Pillow finds more pixels than that.
+        ValueError: If it is in none of the formats.
         Exception: Whatever a parser raises on a damaged file.
     """
     from PIL import Image, UnidentifiedImageError
 
-    with quiet_pillow():
+    data = _tamed(data, formats[0])
+    with quiet_pillow(most_pixels=most_pixels):
         try:
-            return Image.open(io.BytesIO(data), formats=formats)
+            image = Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError as error:  # its message names an object in memory
             raise ValueError("") from error
+    if most_pixels is not None and image.width * image.height > most_pixels:
+        raise ImageError(f"it has {image.width} x {image.height} px, but its header says fewer.")
+    return image
 
 
 def open_heif(data: bytes):
@@ -74,22 +149,26 @@ def open_heif(data: bytes):
     return pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
 
 
-def decode_by_pillow(data: bytes, kind: str, *, truncated: bool = False) -> tuple[np.ndarray, str]:
+def decode_by_pillow(
+    data: bytes, kind: str, pixels: int, *, truncated: bool = False
+) -> tuple[np.ndarray, str]:
     """Decode an image; return it and a note as `array_to_rgb` does.
 
     Args:
         data: Contents of the file.
         kind: Its format.
+        pixels: Pixels that it has by its header.
         truncated: Decode as much as possible of a truncated or damaged image.
 
     Raises:
+        ImageError: If it has more pixels.
         Exception: Whatever a decoder raises on a damaged file.
     """
     if kind == "HEIF":
         return pillow_to_rgb(open_heif(data).to_pillow())
-    with open_with_pillow(data, (kind,)) as image:
+    with open_with_pillow(data, (kind,), pixels) as image:
         if truncated:
-            with quiet_pillow(truncated=True):
+            with quiet_pillow(truncated=True, most_pixels=pixels):
                 image.load()
         else:
             image.load()
@@ -112,6 +191,7 @@ def pillow_to_rgb(pillow_image: Image) -> tuple[np.ndarray, str]:
 
 def orientation_of(image: Image) -> int:
     """Return the EXIF orientation, 1...8; 1 if there is none or the EXIF data is damaged."""
+    _bound_tags()
     try:
         return int(image.getexif().get(ORIENTATION_TAG, 1))
     except Exception:  # a damaged tag leaves the image as it is

@@ -2,7 +2,8 @@
 
 A connection that never completes a request costs nothing to open but holds a file handle; without
 a limit, about a thousand of them block the server. Here each has a time limit, and if there are too
-many, the one that has waited longest makes room for the newest.
+many, the one that has waited longest makes room for the newest. Whoever asks and then does not read
+the answer is hung up as well: the job that makes it would wait for them, and all others for it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from builder_tools.web.guard import SLOWEST_BYTES, STALL_S
 
 HEADERS_S = 10.0
 """Time within which all headers of a request must arrive."""
@@ -36,6 +39,7 @@ class ImpatientProtocol(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._end: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         if len(self.connections) >= most_connections():
@@ -59,11 +63,24 @@ class ImpatientProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_holding()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Stop sending to a client that does not read, and hang up if it goes on like that."""
+        super().pause_writing()
+        self._stop_holding()
+        longest_s = STALL_S + self.transport.get_write_buffer_size() / SLOWEST_BYTES
+        self._unread = self.loop.call_later(longest_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_holding()
+        super().resume_writing()
 
     def handle_websocket_upgrade(self, event: Any) -> None:
         """Hand the connection over to a WebSocket, whose handshake has a time limit, too."""
         super().handle_websocket_upgrade(event)
+        self._stop_holding()
         self.loop.call_later(HEADERS_S, self._check_handshake, self.transport.get_protocol())
 
     def send_400_response(self, msg: str) -> None:
@@ -93,6 +110,11 @@ class ImpatientProtocol(H11Protocol):
         if self._end is not None:
             self._end.cancel()
             self._end = None
+
+    def _stop_holding(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _hang_up(self) -> None:
         self._end = None

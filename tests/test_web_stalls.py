@@ -4,18 +4,22 @@ import contextlib
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import pytest
 
 pytest.importorskip("fastapi")
 
 import uvicorn
 from fastapi import FastAPI, Request
+from starlette.testclient import TestClient
 
+from builder_tools.web.engine import MOST_WAITING, Engine
 from builder_tools.web.guard import Guard
 from builder_tools.web.jobs import Jobs, Told
 from builder_tools.web.result_store import ResultStore
-from builder_tools.web.server import server_config
+from builder_tools.web.server import WebSettings, create_app, server_config
 
 LINES = 8000
 ASKED = b"GET /job HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -90,3 +94,23 @@ def test_whoever_reads_in_pieces_gets_the_whole_answer(place, turn, monkeypatch)
                 rests += 1
                 time.sleep(1.0)
     assert size > LINES * 1000 and rests >= 3 and turn.ended.wait(10)
+
+
+def test_no_more_photos_wait_than_may_and_all_else_goes_on(tmp_path, astronaut):
+    """Forty took all threads: the others waited uncounted, and not even /health was answered."""
+    photo, too_many = cv2.imencode(".jpg", astronaut[::2, ::2, ::-1])[1].tobytes(), 6
+    engine = Engine(workers=1)
+    app = create_app(WebSettings(), tmp_path / "app", engine)
+    count = MOST_WAITING + too_many
+    with TestClient(app, base_url="http://127.0.0.1") as client, ThreadPoolExecutor(99) as threads:
+        with engine._turn:
+            asked = [threads.submit(client.post, "/api/photo", content=photo) for _ in range(count)]
+            end_s = time.monotonic() + 20
+            while sum(one.done() for one in asked) < too_many and time.monotonic() < end_s:
+                time.sleep(0.1)
+            health = threads.submit(client.get, "/health")
+            time.sleep(5)
+            is_answered, done = health.done(), [one for one in asked if one.done()]
+        assert is_answered and {one.result().status_code for one in done} == {503}
+        codes = sorted(one.result().status_code for one in asked)
+    assert codes == [200] * MOST_WAITING + [503] * too_many

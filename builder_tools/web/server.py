@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
@@ -27,9 +28,9 @@ from builder_tools.web.api import add_api
 from builder_tools.web.api_jobs import add_jobs
 from builder_tools.web.camera import Cameras
 from builder_tools.web.documents import EXAMPLES, STATIC
-from builder_tools.web.engine import Engine
+from builder_tools.web.engine import MOST_WAITING, Engine
 from builder_tools.web.guard import LOCAL_NAMES, MOST_HEADER_BYTES, Guard
-from builder_tools.web.jobs import Jobs
+from builder_tools.web.jobs import MOST_JOBS, Jobs
 from builder_tools.web.limits import Limits
 from builder_tools.web.page import add_pages
 from builder_tools.web.result_store import ResultStore, is_own_folder, remove_or_warn
@@ -38,6 +39,8 @@ from builder_tools.web.texts import LANGUAGES, Words
 STAY_OPEN_S = 5
 ACCEPTED_AT_ONCE = 100
 """Connections accepted at once; more could use up all file handles before they are counted."""
+THREADS = MOST_WAITING + MOST_JOBS + 40
+"""One for each image or job that may wait for its turn, and some for whatever else is asked."""
 FOLDER_PREFIX = "builder_tools_web_"
 
 
@@ -154,6 +157,7 @@ def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         store.start()
+        current_default_thread_limiter().total_tokens = THREADS
         yield
         store.stop()
         engine.close()

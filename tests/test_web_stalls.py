@@ -18,8 +18,10 @@ from starlette.testclient import TestClient
 from builder_tools.web.engine import MOST_WAITING, Engine
 from builder_tools.web.guard import Guard
 from builder_tools.web.jobs import Jobs, Told
+from builder_tools.web.limits import Limits, Refused
 from builder_tools.web.result_store import ResultStore
 from builder_tools.web.server import WebSettings, create_app, server_config
+from builder_tools.web.videos import watch_video
 
 LINES = 8000
 ASKED = b"GET /job HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -114,3 +116,14 @@ def test_no_more_photos_wait_than_may_and_all_else_goes_on(tmp_path, astronaut):
         assert is_answered and {one.result().status_code for one in done} == {503}
         codes = sorted(one.result().status_code for one in asked)
     assert codes == [200] * MOST_WAITING + [503] * too_many
+
+
+def test_a_video_of_too_many_images_gives_the_turn_back(face_video, tmp_path, monkeypatch):
+    """A film of 600 s may have millions of images of some bytes each."""
+    monkeypatch.setattr("builder_tools.web.videos.MOST_FPS", 1)
+    steps = watch_video(face_video.path, tmp_path, Engine(workers=1), Limits(max_video_s=10))
+    with pytest.raises(Refused) as caught:
+        list(steps)
+    assert (caught.value.code, caught.value.facts["limit"]) == ("too_many_images", 10)
+    assert len((tmp_path / "frames.jsonl").read_text().splitlines()) == 10
+    assert not (tmp_path / "annotated.mp4").exists()

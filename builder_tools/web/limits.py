@@ -77,6 +77,7 @@ STATUS_OF: Mapping[str, int] = {
     "too_many_pixels": 413,
     "too_long_side": 413,
     "too_long": 413,
+    "too_many_images": 413,
     "too_many_files": 413,
     "unpacks_too_big": 413,
     "no_picture": 415,

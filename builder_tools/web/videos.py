@@ -21,6 +21,8 @@ from builder_tools.web.limits import Limits, Refused, check_duration, check_vide
 
 SMOOTH_S = 0.3
 TELL_EVERY_S = 0.5
+MOST_FPS = 250
+"""Most images per second, over the longest video that is accepted."""
 MOST_POINTS = 300
 """Most points of a curve."""
 MOST_PEOPLE = 8
@@ -124,7 +126,8 @@ def watch_video(
         drawer: Draws the annotated video; `DrawBox()` if None.
 
     Raises:
-        Refused: If the video is not accepted, cannot be read, or turns out to be too long.
+        Refused: If the video is not accepted, cannot be read, or turns out to be too long or to
+            have too many images.
     """
     check_video(path, limits)
     rule = PersonRule.for_detector(choice.detector or engine.default.detector)
@@ -150,6 +153,7 @@ def _watch(
     """Write the results of every frame; yield progress, and return the last frame's time."""
     seconds, fps = stream.source.duration_s, stream.source.fps
     total = round(seconds * fps) if seconds else None
+    most = round(limits.max_video_s * MOST_FPS)
     begin = told = time.monotonic()
     last_s = 0.0
     lines_path = folder / FILES["json"]
@@ -160,6 +164,8 @@ def _watch(
         yield VideoProgress(0, total, 0.0)
         for result in stream:
             check_duration(result.time_s, limits)
+            if maker.num_frames >= most:
+                raise Refused("too_many_images", limit=most)
             writer.write(result)
             maker.add(result)
             told_of = {**result.to_dict(), "source": "video"}

@@ -122,6 +122,46 @@ def test_a_single_sight_is_seen_and_absence_hatched():
     assert len(hatched) == 1 and hatched[0].get_x() == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("fps", [30, 29.97, 24, 15])
+def test_times_in_milliseconds_leave_no_stripes_of_nobody(fps):
+    """WebM and Matroska round the times of images, so that some periods have none."""
+    times_s = np.round(np.arange(round(10 * fps)) / fps, 3)
+    table = pd.DataFrame({"frame": range(len(times_s)), "time_s": times_s, "track": 1})
+    table = table.assign(emotion="happy", p_happy=1.0, valence=0.8, arousal=0.5)
+    for ax in plot_video(table, [1]).axes:
+        assert not [patch for patch in ax.patches if patch.get_hatch()]
+
+
+def test_an_image_is_shown_until_the_next_one_or_for_a_second():
+    """Images of an animation may be held; of a camera that is lost, nobody knows."""
+    held = _table(10)[lambda rows: rows["frame"].isin([0, 1, 2, 9, 10, 11, 30, 31])]
+    other_left = ~((held["track"] == 2) & (held["frame"] == 2))
+    figure = plot_video(held[held["track"].isin([1, 2, 10]) & other_left], [2, 10])
+    _, left, always = (
+        [(p.get_x(), p.get_width()) for p in ax.patches if p.get_hatch()] for ax in figure.axes[::2]
+    )
+    assert always == [pytest.approx((2.2, 0.8))]
+    assert left == [pytest.approx((0.2, 3.0))]
+
+
+def test_the_page_draws_people_for_as_long_as_they_are_there():
+    """Somebody seen for a second of a minute was drawn for six: few images, long periods."""
+    pytest.importorskip("fastapi")
+    from builder_tools.web.videos import curves_of
+
+    always = pd.DataFrame({"frame": range(1800), "time_s": np.arange(1800) / 30, "track": 1})
+    always = always.assign(p_happy=1.0, valence=0.8, arousal=0.5)
+    briefly = always[always["time_s"].between(7, 7.99)].assign(track=2)
+    blinking = briefly.assign(track=3)  # short, so nobody, but it shows that they were looked for
+    table = pd.concat([always[always["time_s"] < 30], briefly, blinking.assign(time_s=50.0)])
+    two = curves_of(table, [2], ("happy",), 60.0)
+    there = two.times_s[np.isfinite(two.emotions["happy"])]
+    assert (there.min(), there.max()) == (pytest.approx(7.1), pytest.approx(7.9))
+    everybody = curves_of(table, [1, 2], ("happy",), 60.0)
+    there = everybody.times_s[np.isfinite(everybody.valence)]
+    assert there.max() == pytest.approx(30.9)  # nobody looked for them from 30 s to 50 s
+
+
 def test_highlights_are_framed_and_numbered_in_every_row():
     figure = plot_video(_table(2), highlights=[(1.0, 2.0), (3.0, 3.5)])
     for ax in figure.axes:

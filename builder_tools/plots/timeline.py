@@ -22,7 +22,7 @@ from builder_tools.plots.canvas import (
     colours_of,
     legend_beside,
 )
-from builder_tools.tracking.flicker import LONGEST_STEP_S
+from builder_tools.tracking.flicker import LONGEST_STEP_S, periods_shown
 
 MOST_POINTS = 400
 PREFIX = "p_"
@@ -372,10 +372,12 @@ def _mean_by_time(table: pd.DataFrame, track: Tracks, columns: list[str]) -> pd.
     end = float(table["time_s"].max())
     times = np.sort(table["time_s"].unique())
     step = max(end / MOST_POINTS, float(np.median(np.diff(times))) if len(times) > 1 else 1.0)
-    index = np.floor(seen["time_s"] / step + 1e-6).astype(int)
-    means = seen[columns].groupby(index.to_numpy()).mean()
-    means = means.reindex(range(int(end / step + 1e-6) + 1))
-    means.index = (means.index + 0.5) * step
+    index, looked = (
+        np.floor(one / step + 1e-6).astype(int) for one in (seen["time_s"].to_numpy(), times)
+    )
+    means = seen[columns].groupby(index).mean()
+    means = means.reindex(periods_shown(looked, int(end / step + 1e-6) + 1, step))
+    means.index = (np.arange(len(means)) + 0.5) * step
     return means
 
 

@@ -1,8 +1,10 @@
-"""How often the displayed emotion changes."""
+"""How often the displayed emotion changes, and how long an image stands for what it shows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+import numpy as np
 
 from builder_tools.results import FrameResult
 
@@ -31,3 +33,21 @@ def label_changes_per_minute(results: Iterable[FrameResult]) -> float:
                 changes += emotion != face.emotion
             last[face.face.track] = (result.time_s, face.emotion)
     return 60 * changes / seconds if seconds else float("nan")
+
+
+def periods_shown(looked: np.ndarray, count: int, period_s: float) -> np.ndarray:
+    """Return which period's images are shown in each of several equal periods: `(count,)` int.
+
+    Those of the period itself, or else of the last one before that has any, as an image stands
+    until the next one; -1 if there is none, or none within `LONGEST_STEP_S` (but of one period ago
+    at least, as images are spaced unevenly).
+
+    Args:
+        looked: Numbers of the periods with an image, 0...count - 1, in any order.
+        count: Number of periods.
+        period_s: Length of a period, in seconds.
+    """
+    periods = np.arange(count)
+    last = np.maximum.accumulate(np.where(np.isin(periods, looked), periods, -1))
+    most = max(int(LONGEST_STEP_S / period_s + 1e-6), 1)
+    return np.where(periods - last <= most, last, -1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from builder_tools.inference import ResultStream
 from builder_tools.timeline.people import PersonRule
 from builder_tools.timeline.summary import Summary, SummaryMaker
 from builder_tools.timeline.writer import TimelineWriter
+from builder_tools.tracking.flicker import periods_shown
 from builder_tools.web.engine import OWN, Choice, Engine
 from builder_tools.web.limits import Limits, Refused, check_duration, check_video
 
@@ -28,7 +29,7 @@ MOST_POINTS = 300
 MOST_PEOPLE = 8
 """Most people shown, those seen longest; all are counted."""
 FRAMES_A_POINT = 3
-"""Least frames per point: frames are spaced unevenly, and a point without any would be a gap."""
+"""Least frames per point, as they are spaced unevenly."""
 FILES = {
     "video": "annotated.mp4",
     "csv": "timeline.csv",
@@ -60,7 +61,7 @@ class VideoProgress:
 
 @dataclass(frozen=True)
 class Curves:
-    """Means over all people in time, at most `MOST_POINTS` points.
+    """Means over one or more people in time, at most `MOST_POINTS` points.
 
     Args:
         times_s: `(n,)` midpoints of equal time intervals.
@@ -188,8 +189,8 @@ def _answer(
 
     table, people = read_timeline(folder / FILES["csv"]), maker.people()
     tracks = [person.track for person in people]
-    table = table[table["track"].isin(tracks) | table["track"].isna()]
-    highlights = highlights_of(table, duration_s, maker.rule) if people else []
+    own = table[table["track"].isin(tracks) | table["track"].isna()]
+    highlights = highlights_of(own, duration_s, maker.rule) if people else []
     write_highlights(folder / FILES["highlights"], highlights, SignalSettings().measure)
     ranked = tuple(sorted(people, key=lambda person: -person.seen_s))
     apart = sorted(one.track for one in ranked[:MOST_PEOPLE]) if len(ranked) > 1 else []
@@ -198,10 +199,9 @@ def _answer(
         with_face=maker.with_face,
         people=ranked,
         left_out=maker.left_out,
-        curves=curves_of(table, maker.emotions, duration_s) if people else None,
+        curves=curves_of(table, tracks, maker.emotions, duration_s) if people else None,
         curves_by_person={
-            track: curves_of(table[table["track"] == track], maker.emotions, duration_s)
-            for track in apart
+            track: curves_of(table, [track], maker.emotions, duration_s) for track in apart
         },
         highlights=tuple(highlights),
         warning=warning,
@@ -209,24 +209,29 @@ def _answer(
     )
 
 
-def curves_of(table, emotions: tuple[str, ...], duration_s: float) -> Curves:
-    """Return means over all people in equal time intervals.
+def curves_of(
+    table, tracks: Collection[int], emotions: tuple[str, ...], duration_s: float
+) -> Curves:
+    """Return means over some people in equal time intervals.
 
     Args:
-        table: A timeline, as `read_timeline` returns it, with at least one face.
+        table: A timeline, as `read_timeline` returns it, of every frame.
+        tracks: The people.
         emotions: Class order of the model.
         duration_s: Duration of the video.
     """
-    seen = table.dropna(subset=["track"])
-    frames = max(int(table["frame"].nunique()), 1)
-    bins = min(MOST_POINTS, max(frames // FRAMES_A_POINT, 1))
+    bins = min(MOST_POINTS, max(int(table["frame"].nunique()) // FRAMES_A_POINT, 1))
     edges = np.linspace(0, max(duration_s, 1e-6), bins + 1)
-    place = np.clip(np.searchsorted(edges, seen["time_s"], side="right") - 1, 0, bins - 1)
+    places = np.clip(np.searchsorted(edges, table["time_s"], side="right") - 1, 0, bins - 1)
+    shown = periods_shown(places, bins, edges[1])
+    is_theirs = table["track"].isin(tracks).to_numpy()
+    place, seen = places[is_theirs], table[is_theirs]
     counts = np.bincount(place, minlength=bins)
 
     def mean(column: str) -> np.ndarray:
         sums = np.bincount(place, seen[column].to_numpy(float), bins)
-        return np.divide(sums, counts, out=np.full(bins, np.nan), where=counts > 0)
+        means = np.divide(sums, counts, out=np.full(bins, np.nan), where=counts > 0)
+        return np.where(shown >= 0, means[shown], np.nan)
 
     return Curves(
         times_s=(edges[:-1] + edges[1:]) / 2,

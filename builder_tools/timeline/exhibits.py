@@ -52,6 +52,8 @@ SHAPE_MEASURES = ("turned_away", "not_seen", "eyes_closed")
 INTERVAL = (2.5, 97.5)
 _LIMITS = {"dwell_s": (0.0, math.inf), "valence": (-1.0, 1.0), "arousal": (-1.0, 1.0)}
 """Least and greatest value of the measures that are not between 0 and 1."""
+DRAWN_AT_ONCE = 1_000_000
+"""Visits that the bootstrap draws at once, so that its memory does not grow with their number."""
 MEASURES = ("dwell_s", "intensity", "valence", "arousal", *SHAPE_MEASURES)
 """What is estimated besides emotions."""
 
@@ -292,7 +294,9 @@ def judge_exhibits(
     """
     large = {name: v for name, v in visits.items() if len(v) >= config.minimum_group}
     check_same_emotions((name, v.summary.probabilities) for name in large for v in large[name])
-    has_shape = any(v.summary.turned_away is not None for group in large.values() for v in group)
+    has_shape = config.rank_by in SHAPE_MEASURES or any(
+        v.summary.turned_away is not None for group in large.values() for v in group
+    )
     shapes = SHAPE_MEASURES if has_shape else ()
     found = {name: _estimates(group, config, shapes) for name, group in large.items()}
     for estimates in found.values():
@@ -322,23 +326,46 @@ def _estimates(
         **{name: [getattr(visit.summary, name) for visit in group] for name in shapes},
         **{name: [visit.summary.probabilities[name] for visit in group] for name in emotions},
     }
-    draws = np.random.default_rng(config.seed).integers(
-        0, len(group), (config.resamples, len(group))
-    )
+    values = np.array(list(columns.values()), float).T
+    known = np.isfinite(values)
+    counts = known.sum(axis=0)
+    drawn_sums, drawn_counts = _redrawn(np.where(known, values, 0.0), known, config)
     estimates = {}
-    for name, column in columns.items():
-        values = np.array(column, float)
-        known = np.isfinite(values)
-        if known.sum() < config.minimum_group:  # known for too few visits
+    for place, name in enumerate(columns):
+        if counts[place] < config.minimum_group:  # known for too few visits
             estimates[name] = Estimate(math.nan, math.nan, math.nan)
             continue
-        sums, counts = np.where(known, values, 0.0)[draws].sum(axis=1), known[draws].sum(axis=1)
-        means = sums[counts > 0] / counts[counts > 0]
-        mean, wider = float(values[known].mean()), widening(int(known.sum()))
-        ends = mean + wider * (np.percentile(means, INTERVAL) - mean)
+        there = drawn_counts[:, place] > 0
+        means = drawn_sums[there, place] / drawn_counts[there, place]
+        mean = float(values[known[:, place], place].mean())
+        ends = mean + widening(int(counts[place])) * (np.percentile(means, INTERVAL) - mean)
         low, high = np.clip(ends, *_LIMITS.get(name, (0.0, 1.0))).tolist()
         estimates[name] = Estimate(mean, low, high)
     return estimates
+
+
+def _redrawn(
+    values: np.ndarray, known: np.ndarray, config: ExhibitConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sums and counts of known values over bootstrap samples of visits.
+
+    Args:
+        values: `(visits, m)`, 0 where unknown.
+        known: `(visits, m)` bool.
+        config: Number of samples n, and their seed.
+
+    Returns:
+        Two arrays `(n, m)`.
+    """
+    rng, size = np.random.default_rng(config.seed), len(values)
+    both, found = np.hstack([values, known]), []
+    at_once = max(DRAWN_AT_ONCE // size, 1)
+    for first in range(0, config.resamples, at_once):
+        draws = rng.integers(0, size, (min(at_once, config.resamples - first), size))
+        weights = np.stack([np.bincount(one, minlength=size) for one in draws])
+        found.append(weights.astype(float) @ both)
+    sums, counts = np.hsplit(np.concatenate(found), 2)
+    return sums, counts
 
 
 def write_exhibits(path: Path, results: Sequence[ExhibitResult], config: ExhibitConfig) -> Path:

@@ -147,7 +147,7 @@ class RestingFace:
                 "images of the same person."
             )
         rows = checked_probabilities(probabilities, names)
-        logs, usual = np.log(np.maximum(rows, FLOOR)), population_of(names, population)
+        logs, usual = np.log(np.clip(rows, FLOOR, 1.0)), population_of(names, population)
         mean, count = logs.mean(axis=0), len(rows)
         spread = _spread_of(((logs - mean) ** 2).mean(axis=1).sum(), count, hidden_spread)
         return cls(names, mean.tolist(), usual, count, spread, trust_of(spread, count), model)

@@ -70,6 +70,11 @@ def test_what_is_unlike_a_rest_that_is_known_well_is_no_rest():
     assert kept_of(9.0) == 1
 
 
+def test_a_probability_rounded_to_just_above_one_is_one():
+    rest = RestingFace.from_probabilities([[1.00005, 0.0]], emotions=TWO, population=PEOPLE)
+    assert rest.log_probabilities[0] == 0
+
+
 def test_a_stern_face_is_no_longer_sad_at_rest_and_still_can_be():
     stern = sure(0.3, 0.7)
     at_rest, grieving = stern.relative([[0.3, 0.7], [0.001, 0.999]]).argmax(axis=1)

@@ -1,10 +1,15 @@
 """The viewers of one recording, and that the page sees the peaks which the command line sees."""
 
+from argparse import Namespace
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from builder_tools.cli import main
+from builder_tools.cli.over_time import plot_timeline
+from builder_tools.timeline.faces import BestSights
 from builder_tools.timeline.highlights import highlights_of
 from builder_tools.timeline.people import PersonRule
 from builder_tools.timeline.reading import read_timeline
@@ -65,3 +70,26 @@ def test_page_and_command_line_agree(tmp_path, people, peaks):
     assert told["score"].tolist() == [round(h.score, 4) for h in shown]
     viewers = pd.read_csv(tmp_path / "cut" / "viewers.csv")
     assert viewers["people"].tolist() == [len(people)]
+
+
+def test_the_plot_frames_what_the_page_does(tmp_path, monkeypatch):
+    """It left out the time for which the last image is shown: here half a second of 20."""
+    drawn = {}
+    monkeypatch.setattr(
+        "builder_tools.plots.timeline.plot_video",
+        lambda *args, **options: drawn.update(options) or plt.figure(),
+    )
+    timeline({1: (0, 20, 8)}).iloc[::5].to_csv(tmp_path / "slow.csv", index=False)
+    given = Namespace(
+        timeline=tmp_path / "slow.csv",
+        plot=tmp_path / "p.png",
+        plot_faces=False,
+        file="film.mp4",
+        rotate=0,
+        language="en",
+        **{"detector": "haar", "person_s": None, "person_score": None},
+    )
+    plot_timeline(given, BestSights())
+    (page,) = highlights_of(read_timeline(tmp_path / "slow.csv"), 20.0, RULE)
+    assert drawn["highlights"] == [(page.start_s, page.end_s)]
+    assert page.end_s - page.start_s == pytest.approx(4)

@@ -205,7 +205,7 @@ def plot_timeline(options: argparse.Namespace, sights: BestSights) -> None:
     from builder_tools.inference.search import Orientation
     from builder_tools.plots.timeline import plot_video
     from builder_tools.timeline.highlights import highlights_of
-    from builder_tools.timeline.reading import read_timeline
+    from builder_tools.timeline.reading import length_s, read_timeline
 
     table = read_timeline(options.timeline)
     rule = person_rule(options)
@@ -214,7 +214,7 @@ def plot_timeline(options: argparse.Namespace, sights: BestSights) -> None:
         print(f"{count_in_words(0, left_out)}, so nothing is drawn.", file=sys.stderr)
         return
     own = table[table["track"].isin(people) | table["track"].isna()]
-    moments = highlights_of(own, float(table["time_s"].max()), rule)
+    moments = highlights_of(own, length_s(table), rule)
     note = said("people", options.language, count=len(people))
     if left_out:
         note += "; " + said("left_out", options.language, count=left_out)

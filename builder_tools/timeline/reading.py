@@ -48,6 +48,16 @@ def read_emotions(path: str | Path) -> EmotionSet:
     return emotions_of(_read(path, partial(pd.read_csv, nrows=0), _parquet_columns))
 
 
+def length_s(table: pd.DataFrame) -> float:
+    """Return the length of a recording in seconds; its last image is shown as long as most are.
+
+    Args:
+        table: Its timeline, with at least one row.
+    """
+    times = table["time_s"].drop_duplicates()
+    return float(times.max()) + (float(times.diff().median()) if len(times) > 1 else 0.0)
+
+
 def _read(
     path: str | Path,
     csv: Callable[[Path], pd.DataFrame],

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from builder_tools.timeline.reading import length_s
 from builder_tools.timeline.recordings import ASSUMED, GIVEN, Viewer
 
 
@@ -65,10 +66,8 @@ def report_of(viewer: Viewer, table: pd.DataFrame | None, problem: str) -> Viewe
     )
     if table is None or table.empty:
         return report
-    times = table["time_s"].drop_duplicates()
-    step = float(times.diff().median()) if len(times) > 1 else 0.0
     share = float((table.groupby("frame")["face_px"].count() > 0).mean())
-    return replace(report, seconds=float(times.max()) + step, face_share=share)
+    return replace(report, seconds=length_s(table), face_share=share)
 
 
 def placed_report(

@@ -25,7 +25,7 @@ from builder_tools.emotions import NINE_EMOTIONS
 
 OTHER = "other"
 SHARES = tuple(f"share_{name}" for name in (*NINE_EMOTIONS, OTHER))
-"""Share of a visit in which each emotion was shown; the last is for emotions not among the nine."""
+"""Mean probability of each emotion in a visit; the last is for emotions not among the nine."""
 PLACES = ("valence", "arousal")
 MEASURES = ("dwell", "intensity", *PLACES, *SHARES)
 """Measures of a visit, in the order of the tables."""

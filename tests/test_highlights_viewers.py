@@ -125,3 +125,16 @@ def test_a_viewer_called_like_a_column(tmp_path, name):
     assert [viewer.name for viewer in parse_viewers([str(tmp_path / f"{name}.csv")])] == [
         f"{name} 2"
     ]
+
+
+def test_what_is_written_with_a_recording_counts_more_than_the_table(tmp_path):
+    """A beginning that was corrected on the command line was ignored without a word."""
+    (tmp_path / "archive" / "parts").mkdir(parents=True)
+    part = "video-0.parquet"
+    (tmp_path / "archive" / "summary.csv").write_text(f"source,kind,part\nc.mp4,video,{part}\n")
+    for name in ("anna.csv", "ben.csv", f"archive/parts/{part}"):
+        (tmp_path / name).touch()
+    given = ["anna.csv@+2", "ben.csv", "archive@+0"]
+    viewers = parse_viewers([str(tmp_path / one) for one in given])
+    found = with_offsets(viewers, {"anna": 1.25, "ben": 0.5, "c": -3.0})
+    assert [one.offset_s for one in found] == [2.0, 0.5, -3.0]

@@ -22,7 +22,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--offsets", type=Path, metavar="CSV",
-        help="when the recordings began, for many of them: viewer,offset_s (as in viewers.csv)",
+        help="when the recordings began, for many of them: viewer,offset_s (as in viewers.csv); "
+        "VIEWER@+1.25 counts more",
     )  # fmt: skip
     parser.add_argument("--film", type=Path, help="what they watched; the trailer is cut from it")
     parser.add_argument(

@@ -16,7 +16,7 @@ import numpy as np
 from builder_tools.csv_files import name_as_text, read_sheet
 from builder_tools.media.pipes import refuse_pipe
 from builder_tools.media.sound_samples import has_sound
-from builder_tools.timeline.archived import VIDEO, archived_files, is_archive
+from builder_tools.timeline.archived import PARTS, VIDEO, archived_files, is_archive
 from builder_tools.timeline.offsets import match_onsets, read_onsets
 from builder_tools.timeline.writer import TABLE_SUFFIXES
 
@@ -168,6 +168,9 @@ def read_offsets(path: Path) -> dict[str, float | None]:
 def with_offsets(viewers: Sequence[Viewer], offsets_s: Mapping[str, float | None]) -> list[Viewer]:
     """Return viewers with the offsets in a table; those of whom it tells none are unchanged.
 
+    An offset that was given with a single recording stays, too; one given with an archive is that
+    of all its recordings of whom the table tells none.
+
     Names of the table without a recording are told in a warning, as they may be misspelt.
 
     Raises:
@@ -182,7 +185,14 @@ def with_offsets(viewers: Sequence[Viewer], offsets_s: Mapping[str, float | None
     strangers = [repr(name) for name in offsets_s if name not in names]
     if strangers:
         _logger.warning("Offsets are given, but no recording of %s", few_of(strangers))
+    folders = {viewer.path.parent for viewer in viewers}
+    archived = {one for one in folders if one.name == PARTS and is_archive(one.parent)}
     told = {name: offset_s for name, offset_s in offsets_s.items() if offset_s is not None}
+    told |= {
+        one.name: one.offset_s
+        for one in viewers
+        if one.offset_s is not None and one.path.parent not in archived
+    }
     return [replace(one, offset_s=told.get(one.name, one.offset_s)) for one in viewers]
 
 

@@ -147,6 +147,17 @@ def test_people_and_video_in_figures_by_hand():
     assert describe_people(maker.people(), most=1)[1].startswith("... and 1")
 
 
+def test_without_tracks_every_face_counts_alike():
+    """Of two faces in each frame, the second hardly counted."""
+    maker = SummaryMaker(EMOTIONS)
+    for result in frames(*[[person(None, 1.0), person(None, 0.0)]] * 21, step_s=0.1):
+        maker.add(result)
+    whole = maker.whole()
+    shares = (whole.probabilities["happy"], whole.shown["happy"])
+    assert shares == pytest.approx((0.5, 0.5))
+    assert whole.seen_s == pytest.approx(2 * 2.0) and whole.changes == 0
+
+
 def test_a_video_without_faces():
     maker = SummaryMaker(EMOTIONS)
     maker.add(frames([])[0])

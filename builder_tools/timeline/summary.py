@@ -32,7 +32,7 @@ class Summary:
         valence: Mean valence, or None if unknown.
         arousal: Mean arousal, or None if unknown.
         intensity: Mean intensity, 0...1.
-        changes: How often the shown emotion changed.
+        changes: How often the shown emotion changed; 0 without tracks, as nobody knows whose.
         turned_away: Share of the time with geometry requested in which the face was turned away by
             more than `AWAY_DEG`; None if it was not requested.
         not_seen: Share of that time in which the landmarker found no face: mostly profiles.
@@ -137,7 +137,9 @@ class SummaryMaker:
             sums.found_s += frame_s
             sums.sights += 1
             sums.scores += float(face.face.score)
-            step_s = min(time_s - sums.last_s, LONGEST_STEP_S)
+            # Without tracks, nobody knows whose the previous sighting was.
+            is_known = face.face.track is not None
+            step_s = min(time_s - sums.last_s, LONGEST_STEP_S) if is_known else frame_s
             weight = sight_weight(step_s)
             sums.probabilities += weight * np.array([face.probabilities[n] for n in self.emotions])
             sums.affect += weight * affect_values(face)
@@ -147,7 +149,7 @@ class SummaryMaker:
             elif face.no_geometry:
                 sums.shape += weight * np.array([0, 0, 0, 1])
             sums.shown[face.emotion] = sums.shown.get(face.emotion, 0.0) + weight
-            sums.changes += face.emotion != sums.emotion
+            sums.changes += is_known and face.emotion != sums.emotion
             sums.weight += weight
             sums.seen_s += step_s
             sums.last_s, sums.emotion = time_s, face.emotion
@@ -164,7 +166,8 @@ class SummaryMaker:
     def whole(self) -> Summary | None:
         """Return the summary of all people together, or None if nobody was seen.
 
-        If faces have no tracks, because tracking was off, it covers all faces.
+        If faces have no tracks, because tracking was off, it covers all faces, each weighted by the
+        time since the previous frame.
         """
         sums = [sums for _, sums in self._people()]
         if self._tracks.keys() == {None}:

@@ -10,7 +10,10 @@ import pytest
 from test_exhibits import config, visit
 
 from builder_tools.cli import main
-from builder_tools.timeline.exhibits import judge_exhibits
+from builder_tools.results import Box, Face, FaceEmotion, FrameResult
+from builder_tools.timeline.exhibits import judge_exhibits, watch_exhibit
+from builder_tools.timeline.exhibits_config import Exhibit
+from builder_tools.timeline.writer import TimelineWriter
 
 
 def test_a_report_that_breaks_off_leaves_no_page_of_the_one_before(tmp_path, monkeypatch, capsys):
@@ -55,3 +58,23 @@ def test_the_memory_of_the_bootstrap_does_not_grow_with_the_visits():
     assert dwell.value == pytest.approx(3, abs=0.001)
     # 1.96 standard errors, 2 / sqrt(20,000)
     assert (dwell.low, dwell.high) == pytest.approx((2.972, 3.028), abs=0.004)
+
+
+def test_a_visit_of_just_the_least_time_counts_whenever_it_begins(tmp_path):
+    """Of two of 24 frames, that from 0.166667 s to 1.166667 s lasted 0.9999999999999999 s."""
+    names = ("happy", "sad")
+    faces = {
+        track: FaceEmotion(Face(Box(0, 0, 9, 9), 0.9, track=track), dict.fromkeys(names, 0.5))
+        for track in (1, 2)
+    }
+    first = {1: 0, 2: 4}
+    with TimelineWriter(tmp_path / "parts" / "video-0.parquet", names) as writer:
+        for frame in range(40):
+            there = (faces[track] for track in faces if 0 <= frame - first[track] <= 24)
+            writer.write(FrameResult("film", frame, frame / 24, tuple(there)))
+    summary = "source,kind,detector,part\na.mp4,video,haar,video-0.parquet\n"
+    (tmp_path / "summary.csv").write_text(summary)
+    exhibit = Exhibit("room", str(tmp_path))
+    visits, _ = watch_exhibit(exhibit, None, None, minimum_dwell_s=1.0)
+    assert [one.summary.track for one in visits] == [1, 2]
+    assert not watch_exhibit(exhibit, None, None, minimum_dwell_s=1.01)[0]

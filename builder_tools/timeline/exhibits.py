@@ -244,7 +244,7 @@ def _image_visits(result: FrameResult, emotions: tuple[str, ...]) -> list[Visit]
 
 def _visits(people: Iterable[Summary], minimum_dwell_s: float) -> list[Visit]:
     visits = [Visit(person.last_s - person.first_s, person) for person in people]
-    return [visit for visit in visits if visit.dwell_s >= minimum_dwell_s]
+    return [visit for visit in visits if visit.dwell_s >= minimum_dwell_s - 1e-6]
 
 
 class Estimate(NamedTuple):

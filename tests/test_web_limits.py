@@ -21,8 +21,8 @@ from builder_tools.web.limits import (
     check_photo,
     check_video,
     clean_name,
-    unpack_images,
 )
+from builder_tools.web.zips import unpack_images
 
 LIMITS = Limits()
 

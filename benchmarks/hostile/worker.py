@@ -45,7 +45,8 @@ def _videos(seed: int, numbers: range, place: Path) -> Iterator[Attempt]:
 
 def _zips(seed: int, numbers: range, place: Path) -> Iterator[Attempt]:
     from builder_tools.media import IMAGE_ERRORS, read_image
-    from builder_tools.web.limits import Limits, Refused, unpack_images
+    from builder_tools.web.limits import Limits, Refused
+    from builder_tools.web.zips import unpack_images
 
     folder, out = place / "zips", place / "zips" / "out"
     folder.mkdir()

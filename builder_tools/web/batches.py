@@ -19,10 +19,8 @@ from builder_tools.web.limits import (
     check_photo,
     check_size,
     clean_name,
-    free_name,
-    numbered_name,
-    unpack_images,
 )
+from builder_tools.web.zips import free_name, numbered_name, unpack_images
 
 CSV_NAME = "submission.csv"
 LOG_NAME = log_path(CSV_NAME).name

@@ -1,6 +1,7 @@
 """What the page refuses: sizes, pixels, seconds, wrong types, bombs and paths in zips."""
 
 import io
+import resource
 import struct
 import time
 import warnings
@@ -8,6 +9,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -265,6 +267,29 @@ def test_a_video_is_taken_and_its_limits_hold(face_video):
     too_large = refused(check_video, face_video.path, Limits(max_frame_pixels=100_000))
     assert (too_large.code, too_large.facts["pixels_mp"]) == ("too_many_pixels", 0.2)
     assert refused(check_video, face_video.path, Limits(max_upload_mb=0.01)).code == "too_big"
+
+
+def test_a_film_that_asks_for_gigabytes_is_refused_in_another_process(tmp_path):
+    """Of a film of one image, all says that it has 30 million of one byte: 700 MB of index."""
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as film:
+        images = film.add_stream("mpeg4", 25)
+        images.width = images.height = 64
+        images.pix_fmt = "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))
+        film.mux([*images.encode(frame), *images.encode()])
+    check_video(path, LIMITS)
+    data = bytearray(path.read_bytes())
+    for box, place, number in (
+        (b"stsz", 8, 1),
+        (b"stsz", 12, 30_000_000),
+        (b"stsc", 16, 30_000_000),
+    ):
+        struct.pack_into(">L", data, data.find(box) + place, number)
+    path.write_bytes(data)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert refused(check_video, path, LIMITS).code == "corrupt_video"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 
 def test_what_grows_too_long_is_refused_on_the_way():

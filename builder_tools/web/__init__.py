@@ -3,7 +3,7 @@
 FastAPI serves both; the page is a template and two small scripts (`docs/explanation/page.md`
 explains why it does not use Gradio). The logic is kept apart from the HTTP layer:
 
-- `limits`, `zips`: what is refused before it is decoded
+- `limits`, `film_header`, `zips`: what is refused before it is decoded
 - `texts`: every text of the page, in its language
 - `engine`: the loaded models and detectors that all requests share
 - `photos`, `videos`, `batches`, `camera`: what happens to an upload

@@ -15,6 +15,7 @@ from typing import Any
 from builder_tools.fields import check_types
 from builder_tools.media import ImageError, ImageLimits
 from builder_tools.media.headers import image_header
+from builder_tools.web.film_header import film_header
 
 MEGABYTE = 1_000_000
 MOST_NAME = 120
@@ -193,7 +194,8 @@ def check_video(path: Path, limits: Limits) -> None:
     """Refuse, by its header, a file that is not a video, or is too large or too long.
 
     Raises:
-        Refused: `empty`, `too_big`, `no_video`, `too_many_pixels`, `too_long_side` or `too_long`.
+        Refused: `empty`, `too_big`, `no_video`, `corrupt_video`, `too_many_pixels`,
+            `too_long_side` or `too_long`.
     """
     check_size(path.stat().st_size, limits.upload_bytes)
     with path.open("rb") as file:
@@ -202,21 +204,14 @@ def check_video(path: Path, limits: Limits) -> None:
     signed = any(start[at : at + len(mark)] == mark for at, mark in _VIDEO_SIGNATURES)
     if not (is_transport_stream or signed):
         raise Refused("no_video")
-    from builder_tools.media.pyav import import_av, open_input, video_stream_of
-
-    try:  # FFmpeg may open this file and no other
-        opened = open_input(str(path), options={"protocol_whitelist": "file"})
-    except (ValueError, OSError) as error:
+    try:
+        header = film_header(path)
+    except ValueError as error:
         raise Refused("corrupt_video") from error
-    with opened as container:
-        try:
-            stream = video_stream_of(container, path.name)
-        except ValueError as error:
-            raise Refused("no_video") from error
-        width, height = stream.codec_context.width, stream.codec_context.height
-        ticks = container.duration or 0
-    _check_pixels(width, height, limits.max_frame_pixels, limits)
-    check_duration(ticks / import_av().time_base, limits)
+    if not header.has_images:
+        raise Refused("no_video")
+    _check_pixels(header.width, header.height, limits.max_frame_pixels, limits)
+    check_duration(header.seconds, limits)
 
 
 def check_duration(seconds: float, limits: Limits) -> None:

@@ -373,6 +373,16 @@ def test_judge_without_duplicates_and_with_balanced_decision(table):
     assert found.balanced.accuracy.value == 1.0
 
 
+def test_judge_of_images_that_are_all_in_train_goes_on_and_says_so(table, caplog):
+    protocol, probabilities = PROTOCOLS["ferplus-majority-8"], certain(*["sad"] * 4)
+    # d.png, the only one that is not in train, is left out by the protocol.
+    names = ["a.png", "b.png", "c.png"]
+    found = judge(protocol, table, probabilities, NINE_EMOTIONS, duplicates=names)
+    assert found.without_duplicates is None
+    assert "without_duplicates" not in found.to_dict()
+    assert "ferplus-majority-8: all 3 images are also in train" in caplog.text
+
+
 def test_report_names_protocol_figures_and_emotions(table):
     probabilities = certain("happy", "sad", "happy", "uncertain")
     found = judge(

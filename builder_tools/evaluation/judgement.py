@@ -6,6 +6,7 @@ give the same text if they agree.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ WITHOUT_DUPLICATES = "without_duplicates"
 BALANCED = "balanced_decision"
 SURE = "sure"
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -32,7 +35,8 @@ class Judgement:
     Args:
         protocol: The protocol.
         official: Evaluation on all images that the protocol keeps.
-        without_duplicates: The same without those named as duplicates; None if none were named.
+        without_duplicates: The same without those named as duplicates; None if none were
+            named, or every image is.
         balanced: `official` with the card's class-balanced decision; None if none was given.
         sure: Coverage and accuracy of the predictions that are not doubtful (see `judge`); None
             if no threshold was given, or the protocol has other classes than the model.
@@ -79,6 +83,12 @@ def judge(
     """
     kept = protocol.apply(table, probabilities, emotions)
     fresh = ~table["name"].isin(set(duplicates)).to_numpy()[kept.mask]
+    if len(fresh) and not fresh.any():
+        logger.warning(
+            "%s: all %d images are also in train; the figures tell nothing of other images",
+            protocol.name,
+            len(fresh),
+        )
     balanced = sure = None
     if biases:
         decided = apply_decision(kept.probabilities, kept.emotions, biases)
@@ -88,7 +98,7 @@ def judge(
     return Judgement(
         protocol=protocol,
         official=kept.evaluate(),
-        without_duplicates=kept.evaluate(fresh) if duplicates else None,
+        without_duplicates=kept.evaluate(fresh) if duplicates and fresh.any() else None,
         balanced=balanced,
         sure=sure,
     )

@@ -105,6 +105,20 @@ def test_every_class_is_everywhere_even_if_it_is_all_twins():
     assert [side[2] for side in found.values()] == [5, 5, 5]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_twins_of_two_classes_leave_train_with_every_class(seed):
+    """Sad has one image, a twin of an angry one; anger and happy share their other groups."""
+    groups = np.array([0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4])
+    labels = np.array([0, 2, 0, 0, 1, 0, 1, 1, 0, 0, 1, 1])
+    table = images(12, 0, 0)
+    names = np.array(EMOTIONS.names, object)[labels]
+    table = ImageTable(table.table.assign(label=labels, emotion=names), EMOTIONS, table.images)
+    found = with_splits(table, groups=groups, seed=seed)
+    assert counts(found)["train"][2] == 1 and min(counts(found)["train"]) > 0
+    assert min(counts(found)["valid"][:2]) > 0 and min(counts(found)["test"][:2]) > 0
+    assert found.table.groupby(groups)["split"].nunique().max() == 1
+
+
 def test_given_splits_are_kept_and_what_is_missing_comes_out_of_train():
     table = images(split=["test" if number % 4 == 0 else "train" for number in range(100)])
     found = with_splits(table, valid=0.2, test=0.5)

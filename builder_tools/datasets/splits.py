@@ -228,22 +228,30 @@ class _Plan:
             places[group] = side
 
     def _every_class_everywhere(self, sides: np.ndarray) -> np.ndarray:
-        """Move the smallest group of a class to a side without that class, if one can be spared."""
+        """Move the smallest group of a class to a side without that class, if one can be spared.
+
+        Sides are filled in order, as train has to show every class.
+        """
         for side in range(len(self.shares) + 1):
             for label in np.setdiff1d(
                 self.labels[~self.few[self.labels]], self.labels[sides == side]
             ):
-                group = self._group_to_spare(sides, label)
+                group = self._group_to_spare(sides, label, to=side)
                 if group is not None:
                     sides[self.groups == group] = side
         return sides
 
-    def _group_to_spare(self, sides: np.ndarray, label: int) -> int | None:
-        """Return the smallest group of the class on a side that has another group of it."""
+    def _group_to_spare(self, sides: np.ndarray, label: int, *, to: int) -> int | None:
+        """Return the smallest group of the class that another side can do without."""
         own = np.flatnonzero(self.labels == label)
         for side in np.argsort(-np.bincount(sides[own]), kind="stable"):
+            here = sides == side
             groups = np.unique(self.groups[own[sides[own] == side]])
-            if len(groups) > 1:
-                sizes = np.bincount(self.groups)[groups]
-                return int(groups[sizes.argmin()])
+            sizes = np.bincount(self.groups)[groups]
+            for group in groups[np.argsort(sizes, kind="stable")]:
+                taken = np.unique(self.labels[self.groups == group])
+                left = self.labels[here & (self.groups != group)]
+                asked = taken if side < to else [label]  # later sides get theirs back
+                if not self.few[taken].any() and np.isin(asked, left).all():
+                    return int(group)
         return None

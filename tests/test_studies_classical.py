@@ -213,6 +213,18 @@ def test_verb_runs_a_part_of_the_table(source, tmp_path, capsys):
     assert "model__C" in row["params"]  # searched
 
 
+def test_rows_of_other_data_are_not_added(made, tmp_path, capsys):
+    """The report would compare them with the deep model's row of the first data."""
+    other = write_official(tmp_path / "other", toy_faces(COUNTS | {"train": 13}))
+    before = made[1].read_bytes()
+    options = ["--source", str(other), "--runs", str(tmp_path / "out"), "--jobs", "1"]
+    assert table_main([*options, "--reports", str(made[1].parent)]) == 2
+    message = capsys.readouterr().err
+    assert "rows of the data" in message and "--reports" in message
+    assert made[1].read_bytes() == before
+    assert not (tmp_path / "out").exists()
+
+
 def test_verb_refuses_unknown_names(capsys):
     assert table_main(["--features", "eyes", "--list"]) == 2
     assert table_main(["--models", "oracle", "--list"]) == 2

@@ -48,7 +48,7 @@ def _act(options: argparse.Namespace) -> int:
     need_study()
     from builder_tools.release import load_data
     from studies.classical.faces import StudyFaces
-    from studies.classical.jobs import network_jobs, plan_jobs, run_all
+    from studies.classical.jobs import expect_rows_of, network_jobs, plan_jobs, run_all
     from studies.classical.plan import FRACTIONS, chosen_plan
     from studies.classical.report import write_report
 
@@ -59,6 +59,7 @@ def _act(options: argparse.Namespace) -> int:
         table = load_data(options.data, options.source, **reading_options(options))
         about = {"deep": options.deep, "n_jobs": options.jobs}
         studies = [StudyFaces(table, options.runs, seed=n, **about) for n in options.seeds]
+        expect_rows_of(csv, studies[0])
         if options.list:
             jobs = [[*plan_jobs(entries, one, search=search), *network_jobs(networks, one)]
                     for one in studies]  # fmt: skip

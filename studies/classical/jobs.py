@@ -73,6 +73,21 @@ def hybrid_jobs(study: StudyFaces, csv: Path) -> Iterator[Job]:
         yield _job(key, study, config, partial(run_hybrid, key, kind, members, study, rows))
 
 
+def expect_rows_of(csv: Path, study: StudyFaces) -> None:
+    """Refuse a table with rows of other data, whose figures cannot be compared.
+
+    Raises:
+        ValueError: If there are any.
+    """
+    own = study.data_sha256[:12]
+    others = sorted({row["data_sha256"] for row in read_rows(csv)} - {own})
+    if others:
+        raise ValueError(
+            f"Expected rows of the data {own} (data_sha256) in {csv}. Received: those of {others}. "
+            "Name another folder with --reports for these data, and with --runs."
+        )
+
+
 def rows_of(csv: Path, study: StudyFaces) -> list[dict[str, str]]:
     """Return the rows of this data and seed."""
     wanted = (study.data_sha256[:12], str(study.seed))

@@ -1,5 +1,6 @@
 """Trials that fail, and searches that are refused: what is recorded, and what is left alone."""
 
+import json
 import os
 
 import numpy as np
@@ -21,6 +22,7 @@ from toy_tuning import (  # noqa: E402, F401
 )
 
 from builder_tools.cli import main  # noqa: E402
+from builder_tools.networks import build_network  # noqa: E402
 from builder_tools.training import Samples, run  # noqa: E402
 from builder_tools.tuning import EmotionHyperModel, tune  # noqa: E402
 
@@ -137,6 +139,44 @@ def test_a_folder_with_another_search_is_refused_and_left_alone(tmp_path, change
     with pytest.raises(ValueError, match="holds one begun with"):
         tune(hypermodel, trials=1, folder=tmp_path, **faces)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("begun", "other"),
+    [
+        ({"epoch_faces": 24}, {}),
+        ({"batch_norm_momentum": 0.9}, {"batch_norm_momentum": 0.8}),
+        ({"batch_norm_momentum": 0.0}, {}),
+        ({}, {"batch_norm_momentum": 0.0}),
+    ],
+)
+def test_a_search_does_not_go_on_without_an_option_it_was_begun_with(tmp_path, begun, other):
+    tune(Imagined(**begun), TRAIN, VALID, trials=1, folder=tmp_path)
+    (name,) = {*begun, *other}
+    with pytest.raises(ValueError, match=f"holds one begun with {{'{name}': {begun.get(name)}}}"):
+        tune(Imagined(**other), TRAIN, VALID, trials=2, folder=tmp_path)
+    assert len(tune(Imagined(**begun), TRAIN, VALID, trials=2, folder=tmp_path).trials) == 2
+
+
+def test_a_search_does_not_go_on_from_other_weights_of_the_same_name(tmp_path):
+    weights, folder = tmp_path / "start.keras", tmp_path / "search"
+    build_network("tiny", 3, 16).save(weights)
+    options = {"weights": weights, "space": SPACE}
+    tune(Imagined(**options), TRAIN, VALID, trials=1, folder=folder)
+    kept = weights.read_bytes()
+    build_network("tiny", 3, 16).save(weights)
+    with pytest.raises(ValueError, match=r"begun with {'weights_sha256': '[0-9a-f]{64}'}"):
+        tune(Imagined(**options), TRAIN, VALID, trials=2, folder=folder)
+    weights.write_bytes(kept)
+    assert len(tune(Imagined(**options), TRAIN, VALID, trials=2, folder=folder).trials) == 2
+    # A search begun by earlier code does not tell the hash; one that has ended needs no file.
+    file = folder / "search.json"
+    told = json.loads(file.read_text())
+    file.write_text(json.dumps({n: v for n, v in told.items() if n != "weights_sha256"}))
+    assert len(tune(Imagined(**options), TRAIN, VALID, trials=2, folder=folder).trials) == 2
+    file.write_text(json.dumps(told))
+    weights.unlink()
+    assert len(tune(Imagined(**options), TRAIN, VALID, trials=2, folder=folder).trials) == 2
 
 
 def test_overwrite_removes_the_search_and_nothing_else(tmp_path):

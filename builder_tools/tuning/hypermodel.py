@@ -224,7 +224,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything that determines the result of a trial, apart from the data."""
-        later = ("feature_copies", "batch_norm_momentum", "epoch_faces")
+        later = {"feature_copies": 0, "batch_norm_momentum": None, "epoch_faces": None}
         return {
             "network": self.network,
             "num_classes": self.num_classes,
@@ -238,7 +238,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
             "seed": self.seed,
             "space": dataclasses.asdict(self.space),
             # only if set, so that searches begun before these options existed can be resumed
-            **{name: getattr(self, name) for name in later if getattr(self, name)},
+            **{name: own for name in later if (own := getattr(self, name)) != later[name]},
         }
 
     def _unfrozen(self) -> tuple[int | str, ...]:

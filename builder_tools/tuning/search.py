@@ -19,6 +19,7 @@ from pathlib import Path
 import keras_tuner
 import numpy as np
 
+from builder_tools.cards import file_sha256
 from builder_tools.fields import check_fields, check_keys, is_text, read_json_object
 from builder_tools.journal import only_one_in
 from builder_tools.media import replacing
@@ -30,6 +31,8 @@ from builder_tools.tuning.trials import SearchResult, trial_table, write_config,
 from builder_tools.tuning.tuner import EmotionOracle, EmotionTuner, drop_networks
 
 SEARCH_FILE, TABLE_FILE, CONFIG_FILE = "search.json", "trials.csv", "best.json"
+WEIGHTS_SHA256 = "weights_sha256"
+"""Entry of a search's identity: the hash of the file that its networks start from."""
 
 logger = logging.getLogger(__name__)
 
@@ -135,6 +138,8 @@ def search_identity(
         digest.update(np.ascontiguousarray(hashed_images(samples.images)).tobytes())
     data = digest.hexdigest()
     identity = {**hypermodel.to_dict(), "objective": objective, "data": data}
+    if hypermodel.weights and Path(hypermodel.weights).is_file():
+        identity[WEIGHTS_SHA256] = file_sha256(hypermodel.weights)
     identity = json.loads(json.dumps(identity))
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return {"project": f"{hypermodel.network}-{data[:12]}", "key": key[:16], **identity}
@@ -172,9 +177,11 @@ def _begin(folder: Path, identity: dict) -> None:
             partial.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
         return
     begun = _read_search(file)
-    other = {name: begun.get(name) for name, value in identity.items() if begun.get(name) != value}
-    for derived in ("project", "key"):
-        other.pop(derived, None)
+    names = (begun.keys() | identity.keys()) - {"project", "key"}
+    if WEIGHTS_SHA256 not in begun.keys() & identity.keys():
+        names -= {WEIGHTS_SHA256}  # begun by earlier code, or ended where the file is not
+    changed = [name for name in sorted(names) if begun.get(name) != identity.get(name)]
+    other = {name: begun.get(name) for name in changed}
     if other:
         raise ValueError(
             f"Expected {folder} to hold this search or none. It holds one begun with {other}. Use "

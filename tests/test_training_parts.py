@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras")
 
 from builder_tools.training.batches import StreamedBatches  # noqa: E402
+from builder_tools.training.callbacks import DRAWS_PER_EPOCH, seed_generators  # noqa: E402
 from builder_tools.training.losses import EmotionLoss, class_weights  # noqa: E402
 from builder_tools.training.objectives import validation_figures  # noqa: E402
 from builder_tools.training.optimizers import OPTIMIZERS, build_optimizer  # noqa: E402
@@ -100,3 +101,15 @@ def test_an_epoch_of_any_length_goes_through_all_faces_evenly():
     assert sorted(seen[:6]) == sorted(seen[6:]) == list(range(6))
     batches.start_epoch(1)
     assert batches[0][0][0, 0, 0, 0] == seen[4]
+
+
+@pytest.mark.parametrize("seed", [0, 4_294_968, 20_261_128, 2**32 - 1])
+def test_seeds_of_any_size_fit_the_generators_of_every_back_end(seed):
+    """Those of JAX are unsigned, those of PyTorch signed numbers of 32 bits."""
+    model = keras.Sequential([keras.Input((4,)), *map(keras.layers.Dropout, (0.5, 0.5))])
+    states = []
+    for epoch in (0, 1, 3000):
+        seed_generators(model, seed, epoch * DRAWS_PER_EPOCH)
+        states += [keras.ops.convert_to_numpy(v) for v in model.variables]
+    assert np.min(states) >= 0 and np.max(states) <= np.iinfo(np.int32).max
+    assert len(np.unique(states, axis=0)) == 6, "every generator has other draws in every epoch"

@@ -187,9 +187,10 @@ def test_names_that_are_taken_get_a_number_and_long_ones_are_cut(tmp_path):
     source = write_faces(tmp_path / "faces", {"sad": 2})
     long = "x" * 240
     (source / "sad" / "0.png").rename(source / "sad" / f"{long}.png")
-    cv2.imwrite(str(source / "sad" / "1.jpg"), np.full((8, 8, 3), 9, np.uint8))
+    for name in ("1.jpg", "A.jpg", "a.bmp"):
+        cv2.imwrite(str(source / "sad" / name), np.full((8, 8, 3), 9, np.uint8))
     manifest = smote(source, tmp_path / "out", 8, image_size=8, train_part=0).run()
-    assert manifest["file"].is_unique and len(files(tmp_path / "out")) == 9
+    assert manifest["file"].str.casefold().is_unique and len(files(tmp_path / "out")) == 9
     assert {"sad/1.png", "sad/1_2.png", f"sad/{long}.png"} <= set(manifest["file"])
     assert manifest["file"].str.len().max() <= 255
 

@@ -49,6 +49,16 @@ class TestWriting:
         assert len(first) == 2 * 9 * 3
         assert first == names("b", 0) != names("c", 1)
 
+    def test_no_two_names_differ_in_case_alone(self, tmp_path):
+        """On most disks of Windows and macOS, one of them would replace the other."""
+        root = write_folders(tmp_path / "in", {"sad": 1, "happy": 1}, ".jpg")
+        for name in ("IMG.bmp", "img.png"):
+            write_image(root / "sad" / name, made_image(99))
+        out = write_class_folders(list_class_folders(root), tmp_path / "out")
+        written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
+        assert len({name.casefold() for name in written}) == len(written) == 4
+        assert sorted(pd.read_csv(out / "manifest.csv")["file"]) == written
+
     def test_without_splits_there_are_only_classes(self, tmp_path):
         root = write_folders(tmp_path / "in", {"sad": 3, "happy": 2}, ".jpg")
         write_image(root / "sad/1.bmp", made_image(99))

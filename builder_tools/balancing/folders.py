@@ -70,19 +70,19 @@ class FaceCutter:
 
 @dataclass(frozen=True)
 class _Writer:
-    """Where the images of one class and split go; gives each image a unique name."""
+    """Where the images of one class and split go; gives each a name that is unique in any case."""
 
     root: Path
-    taken: set[Path]
+    taken: set[str]
 
     def place(self, given: str, stem: str, suffix: str) -> Path:
         """Return a new path in the folder that the image `given` has in the source."""
         folder = self.root / Path(given).parent
         place, number = folder / f"{stem}{suffix}", 1
-        while place in self.taken:
+        while place.as_posix().casefold() in self.taken:
             number += 1
             place = folder / f"{stem}_{number}{suffix}"
-        self.taken.add(place)
+        self.taken.add(place.as_posix().casefold())
         return place
 
 

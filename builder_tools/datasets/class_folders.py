@@ -219,7 +219,7 @@ def write_class_folders(
     Args:
         table: Any images. With splits, they go to `root/train|val|test/<emotion>/<name>.png`;
             without, to `root/<emotion>/<name>.png`. Images in one folder whose names differ only
-            in suffix or parent folders get a number.
+            in suffix, case or parent folders get a number.
         root: A new or empty folder.
         per_class: Maximum number of images of each class in each split, chosen by `seed`.
         seed: See `per_class`.
@@ -325,14 +325,14 @@ def _check_parts(root: Path, leaves: list[tuple[str, ...]]) -> None:
 
 
 def _places(table: ImageTable) -> Iterator[Path]:
-    """Yield each image's destination, relative to the root."""
-    taken: set[Path] = set()
+    """Yield each image's destination, relative to the root; no two differ in case alone."""
+    taken: set[str] = set()
     columns = table.table[["name", "emotion", "split"]].itertuples(index=False)
     for name, emotion, split in columns:
         folder, stem, number = Path(FOLDER_OF_SPLIT[split]) / emotion, Path(name).stem, 1
         place = folder / f"{stem}.png"
-        while place in taken:
+        while place.as_posix().casefold() in taken:
             number += 1
             place = folder / f"{stem}_{number}.png"
-        taken.add(place)
+        taken.add(place.as_posix().casefold())
         yield place

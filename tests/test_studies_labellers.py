@@ -25,6 +25,7 @@ from studies.labellers.validation import (
     procrustes_distance,
     residual_variance,
 )
+from studies.regressors.__main__ import Trial
 from studies.regressors.__main__ import main as regressors
 from studies.regressors.report import CCC, DIRECT, NEAREST, beside_the_classifier
 
@@ -182,6 +183,28 @@ def test_regressors_are_known_by_all_that_makes_them(tmp_path, capsys):
     assert regressors([*words, "--report"]) == 0
     page = (tmp_path / "va_regressors.md").read_bytes()
     assert page == (REPORTS / "va_regressors.md").read_bytes()
+
+
+def test_regressors_of_another_precision_or_start_are_others(tmp_path, capsys):
+    words = ["--reports", str(tmp_path), "--networks", "compact:emotion"]
+    rows = pd.read_csv(REPORTS / "va_regressors.csv").copy()  # in one piece
+    rows.to_csv(tmp_path / "va_regressors.csv", index=False)
+    assert regressors([*words, "--list", "--precision", "float32"]) == 0
+    assert capsys.readouterr().out.split() == ["compact_emotion_none"]
+    both = [rows, rows.assign(precision="float32", config_sha256="other", commit="later")]
+    pd.concat(both).to_csv(tmp_path / "va_regressors.csv", index=False)
+    assert regressors([*words, "--report"]) == 0
+    page = (tmp_path / "va_regressors.md").read_text().split("\n## ")
+    before = (REPORTS / "va_regressors.md").read_text().split("\n## ")
+    assert page[: len(before) - 1] == before[:-1]
+    assert sum("px, float32" in part for part in page) == len(before) - 1
+    made = [Trial("votes", "vgg16", "va", "all", 10, 32, 0, *more) for more in (
+        ("random",), ("random", "float32"), ("base.keras",))]  # fmt: skip
+    assert [one.folder for one in made] == [
+        "vgg16_va_votes_s0",
+        "vgg16_va_votes_s0_float32",
+        "vgg16_va_votes_s0_base.keras",
+    ]
 
 
 def row_of(labeller: str, task: str, ccc: float, nearest: float, direct: float) -> dict:

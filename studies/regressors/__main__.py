@@ -46,6 +46,7 @@ from builder_tools.release import (
 )
 from builder_tools.release.affect import read_label_files
 from builder_tools.training import Stage, TrainingConfig, fine_tuning_stages
+from builder_tools.training.optimizers import PRECISIONS
 from builder_tools.training.samples import thinned
 from builder_tools.valence_arousal import (
     LABELLERS,
@@ -56,8 +57,8 @@ from builder_tools.valence_arousal import (
 )
 from studies.command import command, study_parser
 from studies.plans import LOG
-from studies.regressors.report import write_report
-from studies.table import Job, pending, run_table, say_missing
+from studies.regressors.report import PRECISION, write_report
+from studies.table import Job, pending, run_table, say_missing, what_differs
 
 TABLE = "va_regressors.csv"
 NO_LABELLER = "none"
@@ -70,7 +71,10 @@ TIMED = 200
 
 @dataclass(frozen=True)
 class Trial:
-    """One row: a network with a task and a labeller. Its fields are columns."""
+    """One row: a network with a task and a labeller. Its fields are columns.
+
+    Rows made before there was `precision` have the default one, and none in the table.
+    """
 
     labeller: str
     network: str
@@ -80,10 +84,18 @@ class Trial:
     size: int
     seed: int
     base: str
+    precision: str = PRECISION
 
     @property
     def name(self) -> str:
         return f"{self.network}_{self.task}_{self.labeller}".replace("-", "_")
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of its run and model."""
+        usual = {"base": RANDOM, "precision": PRECISION}
+        others = [getattr(self, part) for part in usual if getattr(self, part) != usual[part]]
+        return "_".join([self.name, f"s{self.seed}", *others])
 
 
 def trials(options: argparse.Namespace) -> Iterator[Trial]:
@@ -102,13 +114,14 @@ def trials(options: argparse.Namespace) -> Iterator[Trial]:
                     options.size,
                     seed,
                     Path(base).name if base else RANDOM,
+                    options.precision,
                 )
 
 
 def measure(trial: Trial, table: ImageTable, options: argparse.Namespace) -> dict[str, object]:
     """Train, export, judge on valid and log one network; return its row."""
     place = options.runs / f"{trial.faces}_{trial.epochs}_{trial.size}"
-    folder = place / f"{trial.name}_s{trial.seed}"
+    folder = place / trial.folder
     files = []
     if trial.labeller != NO_LABELLER:
         files = [label_file(trial.labeller, table, place, trial.seed)]
@@ -165,7 +178,7 @@ def configuration(trial: Trial, options: argparse.Namespace) -> TrainingConfig:
         "head": Head(task=trial.task),
         "stages": (Stage(size, trial.epochs),),
         "batch_norm_momentum": 0.9,
-        "precision": options.precision,
+        "precision": trial.precision,
         "seed": trial.seed,
     }
     if trial.network == "vgg16":
@@ -235,7 +248,7 @@ def _act(options: argparse.Namespace) -> int:
     def make(trial: Trial) -> dict[str, object]:
         return measure(trial, table(), options)
 
-    jobs = [Job(one.name, dataclasses.asdict(one), partial(make, one)) for one in trials(options)]
+    jobs = [Job(one.name, what_differs(one), partial(make, one)) for one in trials(options)]
     if options.list:
         print("".join(f"{job.key}\n" for job in pending(jobs, csv)), end="")
         return 0
@@ -260,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--faces", type=int, default=8000, help="training faces, evenly over classes; 0 for all")
     add("--epochs", type=int, default=10)
     add("--size", type=int, default=32, help="side of the faces, px")
-    add("--precision", default="mixed_bfloat16", help="Keras dtype policy of training")
+    add("--precision", choices=PRECISIONS, default=PRECISION, help="Keras dtype policy of training")
     add("--vgg-weights", help="what VGG16 starts from: a file, or pretrained")
     return command(parser, _act, arguments)
 

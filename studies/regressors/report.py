@@ -11,7 +11,9 @@ from studies.report import interval, joined, markdown, write_page
 from studies.table import made_rows
 
 EIGHT, NINE = "ferplus-majority-8", "ferplus-nine"
-BUDGET = ["faces", "epochs", "size"]
+PRECISION = "mixed_bfloat16"
+"""Keras dtype policy of rows that do not tell theirs."""
+BUDGET = ["faces", "epochs", "size", "precision"]
 NAME = ["labeller", "network", "task", "base"]
 CCC = "valid_votes_mean_ccc"
 NEAREST, DIRECT = (f"valid_{way}_{EIGHT}_accuracy" for way in ("nearest_centre", "direct"))
@@ -53,11 +55,13 @@ TABLES = (
 
 def write_report(csv: Path, page: Path) -> Path:
     """Write the page, with one section per budget."""
-    rows = made_rows(csv)
+    rows = made_rows(csv).copy()
+    rows["precision"] = rows["precision"].fillna(PRECISION) if "precision" in rows else PRECISION
     parts = ["# Regressors of valence and arousal", HOW]
     for budget, group in by_variant(rows, [*BUDGET, *NAME]).groupby(BUDGET, sort=False):
-        faces, epochs, size = budget
-        parts.append(f"## {faces} training faces, {epochs} epochs, {size} px")
+        faces, epochs, size, precision = budget
+        other = "" if precision == PRECISION else f", {precision}"
+        parts.append(f"## {faces} training faces, {epochs} epochs, {size} px{other}")
         parts += [markdown(_table(group, columns)) for columns in TABLES]
         compared = beside_the_classifier(group)
         if len(compared):

@@ -3,6 +3,8 @@
 import io
 import resource
 import struct
+import subprocess
+import sys
 import time
 import warnings
 import zipfile
@@ -290,6 +292,29 @@ def test_a_film_that_asks_for_gigabytes_is_refused_in_another_process(tmp_path):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert refused(check_video, path, LIMITS).code == "corrupt_video"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
+LARGE_SERVER = """
+import sys
+from pathlib import Path
+import numpy as np
+from builder_tools.web.film_header import MOST_BYTES, film_header
+held = np.ones({held} * MOST_BYTES, np.uint8)
+print(film_header(Path(sys.argv[1])).has_images)
+"""
+
+
+@pytest.mark.parametrize("held", [0, 2])
+def test_neither_a_large_server_nor_files_beside_it_count_for_a_film(face_video, tmp_path, held):
+    """Linux tells a process's peak as its child's, too: a server of 500 MB refused every film."""
+    (tmp_path / "json.py").write_text("raise ImportError('of the folder that it was started in')")
+    script = tmp_path / "server" / "server.py"
+    script.parent.mkdir()
+    script.write_text(LARGE_SERVER.format(held=held))
+    done = subprocess.run(
+        [sys.executable, script, face_video.path], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.stdout == "True\n", done.stderr
 
 
 def test_what_grows_too_long_is_refused_on_the_way():

@@ -57,6 +57,13 @@ def test_icons_have_the_size_of_their_largest_image(portrait, form):
     assert read_image(data).shape == (48, 48, 3)
 
 
+def test_an_icon_is_read_although_a_smaller_image_in_it_is_missing(portrait):
+    data = bytearray(encoded(portrait, "ICO", sizes=[(16, 16), (48, 48)]))
+    usual = read_image(bytes(data))
+    struct.pack_into("<L", data, 6 + 12, len(data))
+    assert (read_image(bytes(data)) == usual).all()
+
+
 def test_a_png_whose_size_does_not_come_first_is_refused():
     """It said 16 x 16 where the size is looked for, and Pillow decoded 144 megapixels."""
     said = chunk(b"tEXt", struct.pack(">LLB", 16, 16, 8) + bytes(4))
@@ -84,6 +91,17 @@ def test_a_tiff_that_gives_its_size_twice_is_refused():
     rest += [(278, 4, 1, side), (279, 4, 1, len(packed))]
     with pytest.raises(ImageError, match="width and height more than once"):
         read_image(tiff(size + rest, packed), max_pixels=1_000_000)
+
+
+def test_a_tiff_whose_last_tags_are_cut_off_is_read():
+    """Many programs write the list of tags last."""
+    size = [(256, 3, 1, 4), (257, 3, 1, 2), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+    tags = [*size, (273, 4, 1, 8), (278, 4, 1, 2), (279, 4, 1, 8), (305, 2, 4, 0), (315, 2, 4, 0)]
+    rows = b"".join(struct.pack("<HHLL", *row) for row in tags)
+    data = b"II*\0\x10\0\0\0" + bytes(range(8)) + struct.pack("<H", len(tags)) + rows + bytes(4)
+    for missing in (0, 4, 10, 20):
+        image = read_image(data[: len(data) - missing])
+        assert (image[..., 0] == np.arange(8).reshape(2, 4)).all()
 
 
 def shared_tags(count, size):

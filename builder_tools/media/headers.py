@@ -184,7 +184,7 @@ def _ico(data: bytes) -> ImageHeader:
         start = data[place : place + 64]
         if format_of(start) == "PNG":
             found.append(_png(start))
-        else:  # a BMP without its first 14 bytes, and with a mask below it
+        elif start:  # a BMP without its first 14 bytes, and with a mask below it
             image = _bmp(bytes(14) + start)
             found.append(ImageHeader("BMP", image.width, image.height // 2))
     largest = max(found, key=lambda image: image.width * image.height)
@@ -243,12 +243,15 @@ def tiff_as_stored(data: bytes) -> bytes:
 
 
 def _tiff_tags(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the tags of the first directory, each with the place of its value, or of a pointer."""
+    """Yield the tags of the first directory, each with the place of its value, or of a pointer.
+
+    Those that are cut off are left out.
+    """
     order, is_big = _tiff_order(data), data[2:4] in (b"+\0", b"\0+")
     (start,) = struct.unpack_from(order + ("Q" if is_big else "L"), data, 8 if is_big else 4)
     (count,) = struct.unpack_from(order + ("Q" if is_big else "H"), data, start)
     first, size = (start + 8, 20) if is_big else (start + 2, 12)
-    for entry in range(first, first + count * size, size):
+    for entry in range(first, min(first + count * size, len(data) - size + 1), size):
         (tag,) = struct.unpack_from(f"{order}H", data, entry)
         yield tag, entry + size - (8 if is_big else 4)
 

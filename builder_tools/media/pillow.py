@@ -75,7 +75,8 @@ class _Bounded:
     def __init__(self, file: IO[bytes]) -> None:
         self.seek, self.tell, self._read = file.seek, file.tell, file.read
         place = file.tell()
-        self._left = file.seek(0, io.SEEK_END) + _MOST_SHARED
+        file.seek(0, io.SEEK_END)
+        self._left = file.tell() + _MOST_SHARED
         file.seek(place)
 
     def read(self, size: int) -> bytes:

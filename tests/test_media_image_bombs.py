@@ -49,6 +49,21 @@ def test_the_image_in_an_icon_is_measured_itself(monkeypatch):
         read_image(bomb, max_pixels=1_000_000)
 
 
+@pytest.mark.parametrize("kind", ["GIF", "PPM", "TIFF"])
+def test_the_size_of_an_image_is_no_limit_for_those_of_other_threads(monkeypatch, kind):
+    """Pillow refused whatever else was opened meanwhile, and was more than twice as large."""
+    data, limits = encoded(Image.new("L", (8, 8)), kind), []
+    opened = Image.open
+
+    def open_as_others_do(*args, **options):
+        limits.append(Image.MAX_IMAGE_PIXELS)
+        return opened(*args, **options)
+
+    monkeypatch.setattr("PIL.Image.open", open_as_others_do)
+    assert read_image(data[:-1] if kind == "GIF" else data).shape == (8, 8, 3)
+    assert limits and set(limits) == {None}
+
+
 @pytest.mark.parametrize("form", ["png", "bmp"])
 def test_icons_have_the_size_of_their_largest_image(portrait, form):
     data = encoded(portrait, "ICO", sizes=[(16, 16), (48, 48)], bitmap_format=form)

@@ -125,7 +125,8 @@ def open_with_pillow(data: bytes, formats: Sequence[str], most_pixels: int | Non
     from PIL import Image, UnidentifiedImageError
 
     data = _tamed(data, formats[0])
-    with quiet_pillow(most_pixels=most_pixels):
+    # Only icons are decoded when opened; other threads' images have this limit, too.
+    with quiet_pillow(most_pixels=most_pixels if formats[0] == "ICO" else None):
         try:
             image = Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError as error:  # its message names an object in memory
@@ -169,7 +170,7 @@ def decode_by_pillow(
         return pillow_to_rgb(open_heif(data).to_pillow())
     with open_with_pillow(data, (kind,), pixels) as image:
         if truncated:
-            with quiet_pillow(truncated=True, most_pixels=pixels):
+            with quiet_pillow(truncated=True):
                 image.load()
         else:
             image.load()

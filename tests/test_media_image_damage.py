@@ -214,6 +214,19 @@ def test_a_reason_is_the_same_each_time(portrait):
     assert "0x" not in str(caught.value)
 
 
+@pytest.mark.parametrize("packed", [None, "tiff_lzw"])
+@pytest.mark.parametrize("pillows_limit", [1000, 300])
+def test_a_tiff_larger_than_pillow_takes_is_not_called_cut_short(
+    monkeypatch, recwarn, caplog, packed, pillows_limit
+):
+    """Its own limit is 179 megapixels, with a warning from 89 on."""
+    colours = np.arange(30 * 40 * 3, dtype=np.uint8).reshape(30, 40, 3)
+    data = encoded(Image.fromarray(colours), "TIFF", compression=packed)
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", pillows_limit)
+    assert (read_image(data) == colours).all()
+    assert not caplog.records and not recwarn.list
+
+
 def test_a_tiff_that_is_cut_short_is_a_sentence_alone(portrait, recwarn):
     with pytest.raises(ImageError, match="cut short"):
         read_image(encoded(portrait, "TIFF", compression="tiff_lzw")[:-9000])

@@ -23,6 +23,7 @@ from builder_tools.media.limits import ImageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 ORIENTATION_TAG = 0x0112
 _TRANSPOSING = frozenset({5, 6, 7, 8})
@@ -109,7 +110,9 @@ def _without_extensions(data: bytes) -> bytes:
     return b"".join((data[:start], control, data[at:]))
 
 
-def open_with_pillow(data: bytes, formats: Sequence[str], most_pixels: int | None = None) -> Image:
+def open_with_pillow(
+    data: bytes, formats: Sequence[str], most_pixels: int | None = None
+) -> ImageFile:
     """Return an image in one of the given formats, its pixels not yet decoded, except of an icon.
 
     Args:
@@ -169,6 +172,9 @@ def decode_by_pillow(
     if kind == "HEIF":
         return pillow_to_rgb(open_heif(data).to_pillow())
     with open_with_pillow(data, (kind,), pixels) as image:
+        if kind == "TIFF":  # of which Pillow allocates no more than its own limit
+            with quiet_pillow():
+                image.load_prepare()
         if truncated:
             with quiet_pillow(truncated=True):
                 image.load()

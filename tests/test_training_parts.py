@@ -1,6 +1,7 @@
 """The parts of training by hand: losses, weights of classes, figures, optimisers, epochs."""
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -103,13 +104,22 @@ def test_an_epoch_of_any_length_goes_through_all_faces_evenly():
     assert batches[0][0][0, 0, 0, 0] == seen[4]
 
 
+@pytest.mark.parametrize("dtype", ["int64", "uint32", "int32"])
 @pytest.mark.parametrize("seed", [0, 4_294_968, 20_261_128, 2**32 - 1])
-def test_seeds_of_any_size_fit_the_generators_of_every_back_end(seed):
-    """Those of JAX are unsigned, those of PyTorch signed numbers of 32 bits."""
-    model = keras.Sequential([keras.Input((4,)), *map(keras.layers.Dropout, (0.5, 0.5))])
+def test_seeds_of_any_size_fit_the_generators_of_every_back_end(seed, dtype):
+    """Those of TensorFlow have 64 bits, and keep the draws they had; JAX and PyTorch have 32."""
     states = []
+    state = SimpleNamespace(name="seed_generator_state", dtype=dtype, assign=states.append)
     for epoch in (0, 1, 3000):
-        seed_generators(model, seed, epoch * DRAWS_PER_EPOCH)
-        states += [keras.ops.convert_to_numpy(v) for v in model.variables]
-    assert np.min(states) >= 0 and np.max(states) <= np.iinfo(np.int32).max
+        seed_generators(SimpleNamespace(variables=[state] * 2), seed, epoch * DRAWS_PER_EPOCH)
+    assert np.min(states) >= 0 and np.max(states) <= np.iinfo(dtype).max
     assert len(np.unique(states, axis=0)) == 6, "every generator has other draws in every epoch"
+    if dtype == "int64":
+        assert states[-1] == [1000 * seed + 1, 3000 * DRAWS_PER_EPOCH]
+
+
+def test_generators_of_a_network_take_large_seeds():
+    model = keras.Sequential([keras.Input((4,)), *map(keras.layers.Dropout, (0.5, 0.5))])
+    seed_generators(model, 2**32 - 1, DRAWS_PER_EPOCH)
+    states = np.array([keras.ops.convert_to_numpy(v) for v in model.variables])
+    assert (states[:, 1] == DRAWS_PER_EPOCH).all() and states[0, 0] + 1 == states[1, 0]

@@ -22,8 +22,9 @@ def seed_generators(model: keras.Model, seed: int, count: int) -> None:
     """Set every random generator of a model from a seed and a count of draws."""
     generators = [v for v in model.variables if v.name == "seed_generator_state"]
     for number, state in enumerate(generators):
-        # Back ends keep them in 32 or 64 bits, with or without a sign.
-        state.assign([value % 2**31 for value in (1000 * seed + number, count)])
+        # Back ends keep them in 64 bits, or in 32 with or without a sign.
+        most = int(np.iinfo(state.dtype).max)
+        state.assign([value % (most + 1) for value in (1000 * seed + number, count)])
     if keras.backend.backend() == "torch":  # whose dropout draws from one generator for all
         import torch
 

@@ -30,6 +30,10 @@ def test_a_report_that_breaks_off_leaves_no_page_of_the_one_before(tmp_path, mon
     words = ["exhibits", str(tmp_path / "site.toml"), "--out", str(tmp_path / "out")]
     assert main(words) == 0
     assert main(words) == 0
+    with monkeypatch.context() as one:  # as if a spreadsheet program held the table
+        one.setattr("builder_tools.timeline.exhibits.write_exhibits", full)
+        assert main(words) == 2
+    assert len(list((tmp_path / "out").iterdir())) == 2, "the earlier report stays whole"
     monkeypatch.setattr("builder_tools.timeline.exhibits_page.write_report", full)
     assert main(words) == 2
     assert "exhibits.html" in capsys.readouterr().err

@@ -157,8 +157,8 @@ def _write(options: argparse.Namespace, results, config, paragraphs=None) -> Non
             + ("known of too few" if math.isnan(by.value) else told)
         )
     page = options.out / "exhibits.html"
-    page.unlink(missing_ok=True)  # it would be of an earlier report, if this one is interrupted
     table = write_exhibits(options.out / "exhibits.csv", results, config)
+    page.unlink(missing_ok=True)  # it would be of an earlier report, if this one is interrupted
     write_report(page, results, config, paragraphs)
     print(f"Written: {table}, {page}", file=sys.stderr)
 

@@ -245,7 +245,7 @@ def test_the_reason_of_a_worker_s_failure_reaches_the_chief(chief):
 
 def test_a_worker_that_does_not_fit_is_refused(chief):
     elsewhere = chief.folder.with_name("elsewhere")
-    with pytest.raises(ValueError, match="Expected the chief's search"):
+    with pytest.raises(ValueError, match=r"options and file of weights\. Received: another"):
         join_search(Imagined(seed=9), *FACES, worker=chief.worker(), folder=elsewhere)
     die_with_a_trial(chief)
     with pytest.raises(ValueError, match=r"Received: 'ghost', who is at work"):

@@ -258,8 +258,8 @@ class _Attendance:
         name = message["name"]
         if message["key"] != self._key:
             return (
-                "Expected the chief's search: the same data, network, space and options. "
-                "Received: another. Start the worker with the options of the chief."
+                "Expected the chief's search: the same data, network, space, options and file of "
+                "weights. Received: another. Start the worker with those of the chief."
             )
         if name in self._seen and self._seen[name][0] != message["id"]:
             return (

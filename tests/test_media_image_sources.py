@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import tracemalloc
 import types
 from pathlib import Path
 
@@ -164,3 +165,19 @@ def test_addresses_are_fetched_up_to_a_size(site):
 def test_an_array_is_read_while_another_thread_imports_pillow(astronaut, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL.Image", types.ModuleType("PIL.Image"))
     np.testing.assert_array_equal(read_image(astronaut), astronaut)
+
+
+@pytest.mark.parametrize("buffering", [None, 0, -1])
+def test_a_small_file_takes_little_memory_to_read(tmp_path, buffering):
+    """`read(most)` of a file first allocates the most that an image may have, here 800 MB."""
+    path = tmp_path / "face.png"
+    write_image(path, np.zeros((48, 48, 3), np.uint8))
+    read_image(path)
+    with open(path, "rb", buffering=-1 if buffering is None else buffering) as file:
+        tracemalloc.start()
+        try:
+            face = read_image(path if buffering is None else file)
+            assert tracemalloc.get_traced_memory()[1] < 5_000_000
+        finally:
+            tracemalloc.stop()
+    assert face.shape == (48, 48, 3)

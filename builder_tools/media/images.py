@@ -295,20 +295,30 @@ def _read_file(path: Path, limits: ImageLimits) -> bytes:
         raise ImageError(f"Expected an image's file. Received a pipe or device: {path}.")
     limits.check_bytes(found.st_size, str(path))
     with open(path, "rb") as file:
-        data = file.read(_FIRST_BYTES)
-        if len(data) == _FIRST_BYTES and not any(data):
+        data = file.read(_PIECE_BYTES)
+        if len(data) == _PIECE_BYTES and not any(data):
             raise ImageError(f"Expected an image. Received a file full of zeros: {path}.")
-        return data + file.read(limits.max_bytes - len(data) + 1)
+        return data + _read_up_to(file, limits.max_bytes - len(data) + 1)
 
 
-_FIRST_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 20
+
+
+def _read_up_to(file: IO[bytes], most: int) -> bytes:
+    """Read a file piece by piece, as `file.read(most)` may allocate that much first."""
+    pieces = []
+    while most > 0 and (piece := file.read(min(most, _PIECE_BYTES))):
+        pieces.append(piece)
+        most -= len(piece)
+    return b"".join(pieces)
 
 
 def _read_standard_input(limits: ImageLimits) -> bytes:
     from builder_tools.media.pipes import standard_input
 
     try:
-        data = standard_input("an image", "img - < photo.jpg").read(limits.max_bytes + 1)
+        file = standard_input("an image", "img - < photo.jpg")
+        data = _read_up_to(file, limits.max_bytes + 1)
     except ValueError as error:
         raise ImageError(str(error)) from error
     limits.check_bytes(len(data), STANDARD_INPUT)
@@ -316,21 +326,18 @@ def _read_standard_input(limits: ImageLimits) -> bytes:
 
 
 def _read_open_file(file: IO[bytes], limits: ImageLimits) -> bytes:
-    try:
-        data = file.read(limits.max_bytes + 1)
-    except UnicodeDecodeError:  # a photograph opened as text
-        data = ""
-    if isinstance(data, str):
+    if isinstance(file.read(0), str):
         raise ImageError(
             "Expected a file opened for bytes. Received one that gives text. Try open(path, 'rb')."
         )
+    data = _read_up_to(file, limits.max_bytes + 1)
     limits.check_bytes(len(data), name_of(file))
     if not data:
         raise ImageError(
             f"Expected an image. Received an open file that gives nothing more: {name_of(file)}. "
             "Try file.seek(0)."
         )
-    return bytes(data)
+    return data
 
 
 def _is_pillow_image(source: Any) -> bool:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from builder_tools.media import find_images, list_images
 from builder_tools.media.formats import IMAGE_SUFFIXES, format_of, is_surely_image
-from builder_tools.media.zip_names import zip_entry_name
+from builder_tools.media.zips import zip_entry_name
 
 
 def test_images_are_listed_in_natural_order(tmp_path):

@@ -24,7 +24,7 @@ from builder_tools.datasets.labels import LEFT_OUT, nine_class_labels, vote_coun
 from builder_tools.datasets.table import IMAGE_COLUMNS, ImageTable
 from builder_tools.emotions import FERPLUS_TO_EMOTION, FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS
 from builder_tools.machine import clone
-from builder_tools.media.zip_names import DAMAGED_ZIP
+from builder_tools.media.zips import DAMAGED_ZIP
 
 SPLIT_FOLDERS = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Test"}
 SPLIT_OF_USAGE = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}

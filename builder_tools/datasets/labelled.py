@@ -24,7 +24,7 @@ from builder_tools.datasets.label_tables import (
 from builder_tools.datasets.splits import TAKEN_SIDES, with_splits
 from builder_tools.datasets.table import ImageTable
 from builder_tools.emotions import NINE_EMOTIONS, own_word
-from builder_tools.media.zip_names import DAMAGED_ZIP, zip_entry_name
+from builder_tools.media.zips import DAMAGED_ZIP, zip_entry_name
 
 _SHOWN = 10
 

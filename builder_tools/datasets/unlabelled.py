@@ -15,7 +15,7 @@ import numpy as np
 from builder_tools.datasets.table import list_of_unreadable
 from builder_tools.media import FoundImages, find_images, read_image, resize_square
 from builder_tools.media.listing import NO_IMAGE
-from builder_tools.media.zip_names import DAMAGED_ZIP, images_in_zip
+from builder_tools.media.zips import DAMAGED_ZIP, images_in_zip
 
 logger = logging.getLogger(__name__)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
 from typing import Any
 
 import numpy as np
 
 from builder_tools.datasets.class_words import class_of
 from builder_tools.emotions import EmotionSet
+from builder_tools.evaluation.bootstrap import group_numbers
 from builder_tools.evaluation.judgement import format_figures, format_recall, format_share
 from builder_tools.evaluation.metrics import Evaluation, evaluate
 from builder_tools.evaluation.protocols import restrict
@@ -81,9 +81,6 @@ def judge_common(
             f"Expected probabilities of {len(emotions)} classes for each of {len(words)} images "
             f"of {name}. Received: {probabilities.shape}."
         )
-    people = None if groups is None else list(groups)
-    if people is not None and len(people) != len(words):
-        raise ValueError(f"Expected a group for each of {len(words)}. Received: {len(people)}.")
     meant = {word: class_of(word, emotions, {}) for word in set(words)}
     known = {word: emotions.label(name) for word, name in meant.items() if name in emotions}
     labels = np.array([known.get(word, -1) for word in words], np.int64)
@@ -97,7 +94,7 @@ def judge_common(
     common = EmotionSet([emotions[label] for label in np.unique(labels[kept])])
     place = {emotions.label(emotion): number for number, emotion in enumerate(common)}
     inside = restrict(probabilities[kept], emotions, common)
-    people = None if people is None else list(compress(people, kept))
+    people = None if groups is None else group_numbers(groups, len(words))[kept]
     unknown = Counter(word for word, keep in zip(words, kept, strict=True) if not keep)
     return CrossJudgement(
         name=name,

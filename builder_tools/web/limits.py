@@ -164,7 +164,7 @@ def check_size(size: int, limit: int) -> None:
     if size == 0:
         raise Refused("empty")
     if size > limit:
-        raise Refused("too_big", size_mb=in_megabytes(size), limit_mb=in_megabytes(limit))
+        raise Refused("too_big", size_mb=in_millions(size), limit_mb=in_millions(limit))
 
 
 def check_photo(data: bytes, limits: Limits) -> None:
@@ -184,7 +184,7 @@ def check_photo(data: bytes, limits: Limits) -> None:
 def _check_pixels(width: int, height: int, limit: int, limits: Limits) -> None:
     if width * height > limit:
         raise Refused(
-            "too_many_pixels", pixels_mp=in_megabytes(width * height), limit_mp=in_megabytes(limit)
+            "too_many_pixels", pixels_mp=in_millions(width * height), limit_mp=in_millions(limit)
         )
     if max(width, height) > limits.max_side:
         raise Refused("too_long_side", size_px=max(width, height), limit_px=limits.max_side)
@@ -224,6 +224,6 @@ def check_duration(seconds: float, limits: Limits) -> None:
         raise Refused("too_long", seconds=round(seconds), limit_s=round(limits.max_video_s))
 
 
-def in_megabytes(size: float) -> float:
-    """Return a size in bytes as megabytes, to one decimal."""
+def in_millions(size: float) -> float:
+    """Return a number of bytes or pixels in millions, to one decimal."""
     return round(size / MEGABYTE, 1)

@@ -17,14 +17,14 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from builder_tools.media import IMAGE_SUFFIXES
-from builder_tools.media.zip_names import images_in_zip, zip_entry_name
+from builder_tools.media.zips import images_in_zip, zip_entry_name
 from builder_tools.web.limits import (
     MEGABYTE,
     Limits,
     Refused,
     check_size,
     clean_name,
-    in_megabytes,
+    in_millions,
 )
 
 MOST_DIRECTORY_BYTES = 5_000_000
@@ -79,7 +79,7 @@ def unpack_images(
         raise
     except zipfile.BadZipFile as error:
         raise Refused("no_zip" if not zipfile.is_zipfile(path) else "corrupt_zip") from error
-    except (NotImplementedError, RuntimeError) as error:
+    except RuntimeError as error:
         raise Refused("zip_password") from error
     except Exception as error:  # damaged bytes can make it raise anything
         raise Refused("corrupt_zip") from error
@@ -131,7 +131,7 @@ def _unpack(
     )
     if total > limits.max_unpacked_mb * MEGABYTE or is_squeezed:
         raise Refused(
-            "unpacks_too_big", size_mb=in_megabytes(total), limit_mb=round(limits.max_unpacked_mb)
+            "unpacks_too_big", size_mb=in_millions(total), limit_mb=round(limits.max_unpacked_mb)
         )
     if promise is not None:
         promise(total)
@@ -190,7 +190,7 @@ def _copy(packed: IO[bytes], out: IO[bytes], limit: int, limits: Limits) -> int:
         if copied > limit:
             raise Refused(
                 "unpacks_too_big",
-                size_mb=in_megabytes(copied),
+                size_mb=in_millions(copied),
                 limit_mb=round(limits.max_unpacked_mb),
             )
         out.write(chunk)
